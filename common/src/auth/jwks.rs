@@ -1,0 +1,121 @@
+//! An issuer's public keys: fetched once, kept for good, refreshed when an unknown key shows up.
+//!
+//! An unknown `kid` can be sent by anybody, before any signature was checked. So a fetch happens at most once per
+//! [`COOLDOWN`], however many unknown names arrive, and keys once known stay when the issuer cannot be reached.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jsonwebtoken::DecodingKey;
+use tokio::sync::{Mutex, RwLock};
+use tokio::time::Instant;
+
+use super::Refused;
+use crate::stop::Stop;
+use crate::wire::token::Jwks;
+
+/// Between two fetches that unknown keys cause.
+pub const COOLDOWN: Duration = Duration::from_secs(10);
+/// Between two regular fetches.
+const REFRESH: Duration = Duration::from_secs(300);
+/// Between two tries while no key is known.
+const RETRY: Duration = Duration::from_millis(250);
+
+type Keys = HashMap<String, DecodingKey>;
+
+/// The public keys of one issuer. Clones share them.
+#[derive(Debug, Clone)]
+pub struct KeySet(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: Option<Source>,
+    keys: RwLock<Arc<Keys>>,
+}
+
+#[derive(Debug)]
+struct Source {
+    url: String,
+    http: reqwest::Client,
+    fetched: Mutex<Option<Instant>>,
+}
+
+impl KeySet {
+    /// Keys fetched from an address; the first fetch happens in the background, again and again until it works.
+    ///
+    /// # Errors
+    /// When the address is not a URL.
+    pub fn fetched(url: &str, stop: &Stop) -> anyhow::Result<Self> {
+        let url = reqwest::Url::parse(url).with_context(|| format!("JWKS address {url}"))?.to_string();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build()?;
+        let source = Source { url, http, fetched: Mutex::new(None) };
+        let set = Self(Arc::new(Inner { source: Some(source), keys: RwLock::default() }));
+        stop.spawn("jwks", set.clone().refresh(stop.clone()));
+        Ok(set)
+    }
+
+    /// Keys that are known from the start: an issuer's own, or a test's.
+    ///
+    /// # Errors
+    /// When a key is not an Ed25519 key.
+    pub fn fixed(jwks: &Jwks) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(Inner { source: None, keys: RwLock::new(Arc::new(decode(jwks)?)) })))
+    }
+
+    /// Whether any key is known.
+    pub async fn is_known(&self) -> bool {
+        !self.0.keys.read().await.is_empty()
+    }
+
+    /// The key of that name, fetching when it is new.
+    pub(super) async fn key(&self, kid: &str) -> Result<DecodingKey, Refused> {
+        if let Some(key) = self.0.keys.read().await.get(kid) {
+            return Ok(key.clone());
+        }
+        if let Some(source) = &self.0.source {
+            // The first waiter fetches; the rest find its result, or the cooldown.
+            let mut fetched = source.fetched.lock().await;
+            let stale = fetched.is_none_or(|at| at.elapsed() >= COOLDOWN);
+            if stale && !self.0.keys.read().await.contains_key(kid) {
+                *fetched = Some(Instant::now());
+                self.fetch(source).await;
+            }
+        }
+        let keys = self.0.keys.read().await;
+        match keys.get(kid) {
+            Some(key) => Ok(key.clone()),
+            None if keys.is_empty() => Err(Refused::NoKeys),
+            None => Err(Refused::Invalid),
+        }
+    }
+
+    async fn refresh(self, stop: Stop) {
+        let Some(source) = &self.0.source else { return };
+        loop {
+            self.fetch(source).await;
+            let pause = if self.is_known().await { REFRESH } else { RETRY };
+            if !stop.pause(pause).await {
+                return;
+            }
+        }
+    }
+
+    async fn fetch(&self, source: &Source) {
+        match get(source).await {
+            Ok(keys) => *self.0.keys.write().await = Arc::new(keys),
+            Err(error) => tracing::debug!(url = source.url, error = format!("{error:#}"), "keys not fetched"),
+        }
+    }
+}
+
+async fn get(source: &Source) -> anyhow::Result<Keys> {
+    let answer = source.http.get(&source.url).send().await?.error_for_status()?;
+    decode(&answer.json::<Jwks>().await?)
+}
+
+fn decode(jwks: &Jwks) -> anyhow::Result<Keys> {
+    let ours = jwks.keys.iter().filter(|key| key.kty == "OKP" && key.crv == "Ed25519");
+    ours.map(|key| Ok((key.kid.clone(), DecodingKey::from_ed_components(&key.x)?))).collect()
+}

@@ -1,0 +1,243 @@
+//! Who is asking, and what were they given: signing and verifying the three credentials.
+//!
+//! - [`key`]: the issuers' Ed25519 keys, and the shared key inside.
+//! - [`jwks`]: the issuers' public keys, fetched and kept.
+//! - [`Verifier`]: identity, pass and assertion into claims. Exactly one algorithm per credential; issuer,
+//!   audience, type and times are always checked; a key counts only for its own issuer.
+
+pub mod jwks;
+pub mod key;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, decode_header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::clock::Clock;
+use crate::wire::id::{ProductId, SessionId, UserId};
+use crate::wire::token::{
+    ASSERTION_ISSUER, ASSERTION_TTL_S, ASSERTION_TYPE, AUDIENCE, Assertion, IDENTITY_ISSUER, IDENTITY_TYPE,
+    INSIDE_AUDIENCE, Identity, LEEWAY_S, PASS_ISSUER, PASS_TYPE, Pass, Right, Role,
+};
+use jwks::KeySet;
+use key::InternalKey;
+
+/// Tokens longer than this are refused unread, in bytes.
+pub const TOKEN_MAX_BYTES: usize = 4_096;
+
+/// Why a credential is refused. The text may be shown: it says nothing that the bearer does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Not a token of this kind, or not signed by its issuer.
+    #[error("the token is not valid")]
+    Invalid,
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("the token is not valid yet")]
+    NotYet,
+    /// A pass of another account or login than the identity's.
+    #[error("the access token belongs to another login")]
+    Foreign,
+    /// The issuer's keys could not be fetched, and none are known.
+    #[error("the issuer's keys are not known yet")]
+    NoKeys,
+}
+
+/// Verifies what callers bring. Clones share the keys.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    identity_keys: KeySet,
+    pass_keys: KeySet,
+    internal: Arc<InternalKey>,
+    clock: Clock,
+}
+
+impl Verifier {
+    /// A verifier with the issuers' keys and the key inside.
+    #[must_use]
+    pub fn new(identity_keys: KeySet, pass_keys: KeySet, internal: InternalKey, clock: Clock) -> Self {
+        Self { identity_keys, pass_keys, internal: Arc::new(internal), clock }
+    }
+
+    /// The identity in an `Authorization: Bearer` token.
+    ///
+    /// # Errors
+    /// [`Refused`], never [`Refused::Foreign`].
+    pub async fn identity(&self, token: &str) -> Result<Identity, Refused> {
+        let key = self.key(token, IDENTITY_TYPE, &self.identity_keys).await?;
+        let claims: Identity = open(token, &key, IDENTITY_ISSUER, AUDIENCE, Algorithm::EdDSA)?;
+        self.in_time(Some(claims.nbf), claims.exp)?;
+        match claims.role {
+            Role::Service => Err(Refused::Invalid),
+            _ => Ok(claims),
+        }
+    }
+
+    /// The right in an access token, for the holder of `identity`.
+    ///
+    /// # Errors
+    /// [`Refused`]; [`Refused::Foreign`] when it is another account's or login's.
+    pub async fn pass(&self, token: &str, identity: &Identity) -> Result<Pass, Refused> {
+        let key = self.key(token, PASS_TYPE, &self.pass_keys).await?;
+        let claims: Pass = open(token, &key, PASS_ISSUER, AUDIENCE, Algorithm::EdDSA)?;
+        self.in_time(Some(claims.nbf), claims.exp)?;
+        if claims.sub != identity.sub || claims.sid != identity.sid {
+            return Err(Refused::Foreign);
+        }
+        Ok(claims)
+    }
+
+    /// What the gateway, or another service, says it verified.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`] or [`Refused::Expired`].
+    pub fn assertion(&self, token: &str) -> Result<Assertion, Refused> {
+        head(token, ASSERTION_TYPE, Algorithm::HS256)?;
+        let claims: Assertion =
+            open(token, &self.internal.decoding, ASSERTION_ISSUER, INSIDE_AUDIENCE, Algorithm::HS256)?;
+        self.in_time(None, claims.exp)?;
+        Ok(claims)
+    }
+
+    /// Signs what was verified of a request, for the services behind.
+    ///
+    /// # Errors
+    /// When signing fails, which a valid key never does.
+    pub fn assert(&self, identity: &Identity, passes: &[Pass]) -> anyhow::Result<String> {
+        let now = self.clock.now_s();
+        let ends = passes.iter().map(|pass| pass.exp).chain([identity.exp, now + ASSERTION_TTL_S]);
+        self.sign_assertion(Assertion {
+            iss: ASSERTION_ISSUER.into(),
+            aud: INSIDE_AUDIENCE.into(),
+            sub: identity.sub,
+            role: identity.role,
+            sid: identity.sid,
+            passes: passes.iter().map(Right::from).collect(),
+            iat: now,
+            exp: ends.min().unwrap_or(now),
+        })
+    }
+
+    /// Signs a service's own call to another service: role [`Role::Service`], no account.
+    ///
+    /// # Errors
+    /// When signing fails, which a valid key never does.
+    pub fn assert_service(&self) -> anyhow::Result<String> {
+        let now = self.clock.now_s();
+        self.sign_assertion(Assertion {
+            iss: ASSERTION_ISSUER.into(),
+            aud: INSIDE_AUDIENCE.into(),
+            sub: UserId(0),
+            role: Role::Service,
+            sid: SessionId(uuid::Uuid::nil()),
+            passes: Vec::new(),
+            iat: now,
+            exp: now + ASSERTION_TTL_S,
+        })
+    }
+
+    fn sign_assertion(&self, claims: Assertion) -> anyhow::Result<String> {
+        sign(&claims, ASSERTION_TYPE, None, &self.internal.encoding, Algorithm::HS256)
+    }
+
+    async fn key(&self, token: &str, kind: &str, keys: &KeySet) -> Result<DecodingKey, Refused> {
+        let header = head(token, kind, Algorithm::EdDSA)?;
+        let kid = header.kid.ok_or(Refused::Invalid)?;
+        keys.key(&kid).await
+    }
+
+    fn in_time(&self, nbf: Option<i64>, exp: i64) -> Result<(), Refused> {
+        let now = self.clock.now_s();
+        if exp + LEEWAY_S <= now {
+            return Err(Refused::Expired);
+        }
+        if nbf.is_some_and(|nbf| nbf > now + LEEWAY_S) {
+            return Err(Refused::NotYet);
+        }
+        Ok(())
+    }
+}
+
+/// Who is calling a service, whichever way it was proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The account.
+    pub user: UserId,
+    /// Its role.
+    pub role: Role,
+    /// The login.
+    pub sid: SessionId,
+    /// Products this login may see and order now.
+    pub passes: Vec<Right>,
+}
+
+impl Caller {
+    /// The right to a product, when the caller holds one.
+    #[must_use]
+    pub fn right(&self, product: ProductId) -> Option<&Right> {
+        self.passes.iter().find(|right| right.pid == product)
+    }
+}
+
+impl From<Assertion> for Caller {
+    fn from(claims: Assertion) -> Self {
+        Self { user: claims.sub, role: claims.role, sid: claims.sid, passes: claims.passes }
+    }
+}
+
+/// Signs claims as a JWT.
+///
+/// # Errors
+/// When signing fails, which a valid key never does.
+pub fn sign<T: Serialize>(
+    claims: &T,
+    kind: &str,
+    kid: Option<&str>,
+    key: &EncodingKey,
+    algorithm: Algorithm,
+) -> anyhow::Result<String> {
+    let mut header = Header::new(algorithm);
+    header.typ = Some(kind.into());
+    header.kid = kid.map(Into::into);
+    Ok(jsonwebtoken::encode(&header, claims, key)?)
+}
+
+/// Reads a token's header and refuses what no issuer here ever writes.
+fn head(token: &str, kind: &str, algorithm: Algorithm) -> Result<Header, Refused> {
+    if token.len() > TOKEN_MAX_BYTES {
+        return Err(Refused::Invalid);
+    }
+    let header = decode_header(token).map_err(|_| Refused::Invalid)?;
+    let foreign =
+        header.jku.is_some() || header.jwk.is_some() || header.x5u.is_some() || header.x5c.is_some();
+    if header.alg != algorithm || header.typ.as_deref() != Some(kind) || foreign {
+        return Err(Refused::Invalid);
+    }
+    Ok(header)
+}
+
+fn open<T: DeserializeOwned + Clone>(
+    token: &str,
+    key: &DecodingKey,
+    issuer: &str,
+    audience: &str,
+    algorithm: Algorithm,
+) -> Result<T, Refused> {
+    let mut rules = Validation::new(algorithm);
+    rules.set_issuer(&[issuer]);
+    rules.set_audience(&[audience]);
+    rules.required_spec_claims =
+        ["iss", "aud", "sub", "exp"].map(String::from).into_iter().collect::<HashSet<_>>();
+    // Times are compared by the verifier, with the service's clock and one leeway.
+    rules.validate_exp = false;
+    rules.validate_nbf = false;
+    let TokenData { claims, .. } = jsonwebtoken::decode(token, key, &rules).map_err(|_| Refused::Invalid)?;
+    Ok(claims)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! Reading records: at least once, in order per key, effects before commits.
+//!
+//! A thread of its own polls a `BaseConsumer` (the stream consumer can miss its wake-up) and hands batches to the
+//! service through a bounded channel. Offsets are committed after the service has applied a batch. What cannot be
+//! read goes to the topic's dead letters with its reason, and the rest flows on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use super::producer::{Outgoing, Producer};
+use crate::config::Kafka;
+use crate::stop::Stop;
+use crate::wire::event::{Event, Topic};
+
+/// Records of one batch at most.
+pub const BATCH_MAX: usize = 500;
+/// A batch waits this long for more records after its first one.
+const FILL: Duration = Duration::from_millis(2);
+/// Batches that wait for the service at most.
+const BATCHES_MAX: usize = 4;
+
+/// A record that could be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Received<T> {
+    /// Partition it came from.
+    pub partition: i32,
+    /// Its place in the partition.
+    pub offset: i64,
+    /// The body.
+    pub event: T,
+}
+
+/// A record that could not be read.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    /// Partition it came from.
+    pub partition: i32,
+    /// Its place in the partition.
+    pub offset: i64,
+    /// Its key.
+    pub key: String,
+    /// The original bytes.
+    pub bytes: Vec<u8>,
+    /// Why it could not be read.
+    pub reason: String,
+}
+
+/// One poll's records, in the order of their partitions.
+#[derive(Debug)]
+pub struct Batch<T> {
+    /// What could be read.
+    pub records: Vec<Received<T>>,
+    /// What could not.
+    pub unreadable: Vec<Unreadable>,
+    ends: Vec<(i32, i64)>,
+}
+
+/// Reads `topic` as a member of `group` and gives every batch to `apply` until it says that it is applied.
+///
+/// `apply` retries what fails for a passing reason itself, or returns the error: then the same batch is given again
+/// after a pause. It must be idempotent: after a crash the last batches come again.
+///
+/// # Errors
+/// When the consumer cannot be made.
+pub async fn consume<T, F>(source: &Source, stop: Stop, mut apply: F) -> anyhow::Result<()>
+where
+    T: Event + Clone + 'static,
+    F: AsyncFnMut(&[Received<T>]) -> anyhow::Result<()>,
+{
+    let (batches, mut arriving) = mpsc::channel::<Batch<T>>(BATCHES_MAX);
+    let consumer = Arc::new(source.subscribe(T::TOPIC)?);
+    let polling = poll_thread(Arc::clone(&consumer), T::TOPIC, source.lag.clone(), batches);
+    while let Some(batch) = next(&mut arriving, &stop).await {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let applied = match source.bury(T::TOPIC, &batch.unreadable).await {
+                Ok(()) => apply(&batch.records).await,
+                Err(error) => Err(error),
+            };
+            let Err(error) = applied else { break };
+            tracing::warn!(
+                topic = T::TOPIC.name,
+                error = format!("{error:#}"),
+                "batch not applied; trying again"
+            );
+            if !stop.pause(pause).await {
+                return Ok(());
+            }
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+        commit(&consumer, &source.kafka.topic(T::TOPIC), &batch.ends);
+    }
+    drop(arriving);
+    consumer.unsubscribe();
+    tokio::task::spawn_blocking(move || polling.join()).await.ok();
+    Ok(())
+}
+
+async fn next<T>(arriving: &mut mpsc::Receiver<T>, stop: &Stop) -> Option<T> {
+    tokio::select! { batch = arriving.recv() => batch, () = stop.stopped() => None }
+}
+
+/// Where a consumer reads, and where it puts what it cannot read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Broker and names.
+    pub kafka: Kafka,
+    /// Consumer group, without the deployment's prefix.
+    pub group: &'static str,
+    /// For dead letters.
+    pub producer: Producer,
+    /// Records that wait, as of the last statistics.
+    pub lag: Lag,
+}
+
+/// Records between a group's position and the end of its partitions.
+#[derive(Debug, Clone, Default)]
+pub struct Lag(Arc<AtomicI64>);
+
+impl Lag {
+    /// The last known value.
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Source {
+    fn subscribe(&self, topic: Topic) -> anyhow::Result<BaseConsumer> {
+        let consumer: BaseConsumer = settings(&self.kafka, self.group).create()?;
+        consumer.subscribe(&[&self.kafka.topic(topic)])?;
+        Ok(consumer)
+    }
+
+    async fn bury(&self, topic: Topic, unreadable: &[Unreadable]) -> anyhow::Result<()> {
+        let letters: Vec<Outgoing> =
+            unreadable.iter().map(|record| dead_letter(&self.kafka, topic, record)).collect();
+        for record in unreadable {
+            let Unreadable { partition, offset, reason, .. } = record;
+            tracing::error!(
+                topic = topic.name,
+                partition,
+                offset,
+                reason,
+                "record cannot be read; dead letter"
+            );
+        }
+        self.producer.send(&letters).await
+    }
+}
+
+/// Settings of a member of a consumer group: static membership, no automatic commits.
+#[must_use]
+pub fn settings(kafka: &Kafka, group: &str) -> rdkafka::ClientConfig {
+    let mut settings = kafka.client();
+    settings
+        .set("group.id", kafka.group(group))
+        // A replica that restarts within the session gets its partitions back without a rebalance.
+        .set("group.instance.id", &kafka.instance)
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1000")
+        .set("partition.assignment.strategy", "range")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("topic.metadata.refresh.interval.ms", "5000")
+        .set("queued.min.messages", "10000")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.queue.backoff.ms", "50");
+    settings
+}
+
+/// The record that `topic.dlq` gets: the original bytes, with what is wrong and where they came from.
+#[must_use]
+pub fn dead_letter(kafka: &Kafka, topic: Topic, record: &Unreadable) -> Outgoing {
+    let header = |name: &str, value: String| (name.to_owned(), value);
+    Outgoing {
+        topic: kafka.dead_letters(topic),
+        key: record.key.clone(),
+        headers: vec![
+            header("x-error", record.reason.clone()),
+            header("x-origin-topic", topic.name.to_owned()),
+            header("x-origin-partition", record.partition.to_string()),
+            header("x-origin-offset", record.offset.to_string()),
+        ],
+        body: record.bytes.clone(),
+    }
+}
+
+fn poll_thread<T: Event + 'static>(
+    consumer: Arc<BaseConsumer>,
+    topic: Topic,
+    lag: Lag,
+    batches: mpsc::Sender<Batch<T>>,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        while !batches.is_closed() {
+            let Some(batch) = fill(&consumer) else { continue };
+            lag.0.store(behind(&consumer), Ordering::Relaxed);
+            if batches.blocking_send(batch).is_err() {
+                break;
+            }
+        }
+        tracing::debug!(topic = topic.name, "polling ended");
+    })
+}
+
+fn fill<T: Event>(consumer: &BaseConsumer) -> Option<Batch<T>> {
+    let mut batch = Batch { records: Vec::new(), unreadable: Vec::new(), ends: Vec::new() };
+    let mut wait = Duration::from_millis(100);
+    for _ in 0..BATCH_MAX {
+        match consumer.poll(wait) {
+            Some(Ok(message)) => batch.push(&message),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "reading failed");
+                // While all brokers are down the client reports it without end.
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            None => break,
+        }
+        wait = FILL;
+    }
+    (!batch.ends.is_empty()).then_some(batch)
+}
+
+impl<T: Event> Batch<T> {
+    fn push(&mut self, message: &BorrowedMessage<'_>) {
+        let (partition, offset) = (message.partition(), message.offset());
+        match self.ends.iter_mut().find(|(seen, _)| *seen == partition) {
+            Some((_, end)) => *end = offset + 1,
+            None => self.ends.push((partition, offset + 1)),
+        }
+        match read(message) {
+            Ok(event) => self.records.push(Received { partition, offset, event }),
+            Err(unreadable) => self.unreadable.push(unreadable),
+        }
+    }
+}
+
+/// A record's body, or why it cannot be read.
+///
+/// # Errors
+/// The record with the reason.
+pub fn read<T: Event>(message: &BorrowedMessage<'_>) -> Result<T, Unreadable> {
+    let bytes = message.payload().unwrap_or_default();
+    serde_json::from_slice(bytes).map_err(|error| Unreadable {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+        bytes: bytes.to_vec(),
+        reason: match header(message, "ce_type") {
+            Some(kind) => format!("{kind}: {error}"),
+            None => error.to_string(),
+        },
+    })
+}
+
+/// A header's text.
+#[must_use]
+pub fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<String> {
+    let value = message.headers()?.iter().find(|header| header.key == name)?.value?;
+    std::str::from_utf8(value).ok().map(str::to_owned)
+}
+
+fn commit(consumer: &BaseConsumer, topic: &str, ends: &[(i32, i64)]) {
+    let mut list = TopicPartitionList::new();
+    for (partition, end) in ends {
+        if let Err(error) = list.add_partition_offset(topic, *partition, Offset::Offset(*end)) {
+            tracing::warn!(%error, topic, "offset not added");
+        }
+    }
+    if let Err(error) = consumer.commit(&list, CommitMode::Async) {
+        tracing::warn!(%error, topic, "offsets not committed; the records may come again");
+    }
+}
+
+/// Records between this member's position and the ends known to the client.
+fn behind(consumer: &BaseConsumer) -> i64 {
+    let Ok(positions) = consumer.position() else { return 0 };
+    let waiting = positions.elements().into_iter().filter_map(|element| {
+        let Offset::Offset(at) = element.offset() else { return None };
+        // Cached by the client: no call to the broker.
+        let ends = consumer.fetch_watermarks(element.topic(), element.partition(), Duration::ZERO).ok()?;
+        Some((ends.1 - at).max(0))
+    });
+    waiting.sum()
+}

@@ -1,0 +1,26 @@
+//! What crosses a process boundary, and the plumbing that at least two crates use.
+//!
+//! - [`wire`]: ids, money, events, tokens, bodies, the problem body: plain data, no I/O.
+//! - [`auth`]: signing and verifying identities, passes and the inside assertion.
+//! - [`http`]: accept loop, extractors, problem answers, access log, health and metrics endpoints.
+//! - `pg`, `redis`, `kafka`, `outbox`: a service's stores and its log, each behind the feature of its name.
+//! - [`client`]: calls from one service to another.
+//! - [`clock`], [`config`], [`metrics`], [`stop`], [`telemetry`]: time, settings, figures, life time, logs.
+
+pub mod auth;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod metrics;
+#[cfg(all(feature = "pg", feature = "kafka"))]
+pub mod outbox;
+#[cfg(feature = "pg")]
+pub mod pg;
+#[cfg(feature = "redis")]
+pub mod redis;
+pub mod stop;
+pub mod telemetry;
+pub mod wire;

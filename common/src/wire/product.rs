@@ -1,0 +1,210 @@
+//! Bodies of the product service, and the snapshot other services keep of a product.
+
+use serde::{Deserialize, Serialize};
+
+use super::Time;
+use super::id::{CompanyId, OptionId, ProductId, UserId};
+use super::money::Won;
+
+/// Where a sale stands, by the clock and the stock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SaleState {
+    /// Before `saleStartTime`.
+    Scheduled,
+    /// Between start and end, with units to sell.
+    OnSale,
+    /// Between start and end, nothing left.
+    SoldOut,
+    /// After `saleEndTime`.
+    Ended,
+}
+
+/// What happens to a waiting shopper who registers again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Rejoin {
+    /// Moves to the very end with a new ticket.
+    #[default]
+    Back,
+    /// Keeps the ticket.
+    Keep,
+}
+
+/// How the line is ordered when admissions open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StartOrder {
+    /// First come, first served.
+    #[default]
+    Fifo,
+    /// Drawn by lot.
+    Draw,
+}
+
+/// How a product's room lets people in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct QueuePolicy {
+    /// Admissions per interval, 1 to 100,000.
+    pub count: u32,
+    /// Length of an interval in seconds, 1 to 3,600.
+    pub interval_s: u32,
+    /// Admissions open this many seconds after the sale's start, 0 to 86,400.
+    pub admission_delay_s: u32,
+    /// Shoppers inside at once; no limit when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// Rights outstanding per available unit, 0.1 to 10; no gate when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stock_gate: Option<f64>,
+    /// What a repeated registration does.
+    pub rejoin: Rejoin,
+    /// Order of the line at the opening.
+    pub start_order: StartOrder,
+}
+
+impl Default for QueuePolicy {
+    fn default() -> Self {
+        Self {
+            count: 100,
+            interval_s: 60,
+            admission_delay_s: 60,
+            capacity: None,
+            stock_gate: None,
+            rejoin: Rejoin::Back,
+            start_order: StartOrder::Fifo,
+        }
+    }
+}
+
+/// One option of a product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OptionView {
+    /// The option.
+    pub option_id: OptionId,
+    /// What is chosen: `colour`.
+    pub option_name: String,
+    /// The choice: `red`.
+    pub option_value: String,
+    /// Added to the product's price.
+    pub option_price: Won,
+}
+
+/// Everything other services need of a product: the record of `product.events.v1`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductSnapshot {
+    /// The product.
+    pub product_id: ProductId,
+    /// Rises with every change; an older snapshot never replaces a newer one.
+    pub version: i64,
+    /// Rises with every change of a price; orders and stock compare it.
+    pub price_version: i64,
+    /// The company that sells it.
+    pub company_id: CompanyId,
+    /// Its owner.
+    pub seller_id: UserId,
+    /// Its name.
+    pub product_name: String,
+    /// Price before the discount.
+    pub original_price: Won,
+    /// Price of a unit without options.
+    pub discounted_price: Won,
+    /// Its options.
+    pub product_options: Vec<OptionView>,
+    /// The sale's start.
+    pub sale_start_time: Time,
+    /// The sale's end.
+    pub sale_end_time: Time,
+    /// Units per shopper.
+    pub purchase_limit: u32,
+    /// How its room lets people in.
+    pub queue: QueuePolicy,
+    /// Withdrawn by its owner.
+    pub deleted: bool,
+    /// Who changed it last.
+    pub changed_by: UserId,
+}
+
+/// What may be shown before the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductSummary {
+    /// The product.
+    pub product_id: ProductId,
+    /// Its company.
+    pub company_id: CompanyId,
+    /// The company's name.
+    pub company_name: String,
+    /// Its name.
+    pub product_name: String,
+    /// Price before the discount.
+    pub original_price: Won,
+    /// Price.
+    pub discounted_price: Won,
+    /// Its category.
+    pub category_code: i32,
+    /// Keys of its pictures.
+    pub images: Vec<String>,
+    /// The sale's start.
+    pub sale_start_time: Time,
+    /// The sale's end.
+    pub sale_end_time: Time,
+    /// Where the sale stands.
+    pub state: SaleState,
+}
+
+/// The product page: only for holders of an access token, its owner and ADMIN.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductView {
+    /// What everybody may see.
+    #[serde(flatten)]
+    pub summary: ProductSummary,
+    /// What it is.
+    pub description: String,
+    /// Its options.
+    pub product_options: Vec<OptionView>,
+    /// Units that can be ordered now.
+    pub stock: i64,
+    /// Units per shopper.
+    pub purchase_limit: u32,
+    /// How its room lets people in.
+    pub queue: QueuePolicy,
+    /// When it was registered.
+    pub created_at: Time,
+    /// When it was last changed.
+    pub updated_at: Time,
+}
+
+/// A company.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompanyView {
+    /// The company.
+    pub company_id: CompanyId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// Its name.
+    pub company_name: String,
+    /// What it does.
+    pub description: String,
+    /// Where it is.
+    pub address: String,
+    /// When it was registered.
+    pub created_at: Time,
+    /// When it was last changed.
+    pub updated_at: Time,
+}
+
+/// A category.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CategoryView {
+    /// Its code: 1000, 2000, ….
+    pub category_code: i32,
+    /// Its name.
+    pub category_name: String,
+}
