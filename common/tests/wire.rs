@@ -1,0 +1,68 @@
+//! Stored messages, one of each kind: what was once written can always be read, and reads back the same.
+
+use std::path::Path;
+
+use common::http::extract;
+use common::wire::event::{Event, OrderChanged, StockCommand, StockDecided};
+use common::wire::product::ProductSnapshot;
+use serde_json::Value;
+
+fn sample(kind: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/samples/{kind}.json"));
+    serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+}
+
+fn round_trip<T: Event>(kind: &str) {
+    let stored = sample(kind);
+    let event: T = serde_json::from_value(stored.clone()).unwrap();
+    assert_eq!(event.kind(), kind);
+    let mut written = serde_json::to_value(&event).unwrap();
+    written["type"] = kind.into();
+    assert_eq!(written, stored);
+}
+
+#[test]
+fn stock_commands_round_trip() {
+    for kind in ["terms", "reserve", "confirm", "release", "restock", "adjust"] {
+        round_trip::<StockCommand>(&format!("stock.{kind}.v1"));
+    }
+}
+
+#[test]
+fn stock_decisions_round_trip() {
+    round_trip::<StockDecided>("stock.decided.v1");
+}
+
+#[test]
+fn order_events_round_trip() {
+    round_trip::<OrderChanged>("order.changed.v1");
+}
+
+#[test]
+fn product_snapshots_round_trip() {
+    round_trip::<ProductSnapshot>("product.changed.v1");
+}
+
+#[test]
+fn a_field_of_a_later_version_is_ignored() {
+    let mut newer = sample("stock.decided.v1");
+    newer["later"] = 1.into();
+    assert!(serde_json::from_value::<StockDecided>(newer).is_ok());
+}
+
+#[test]
+fn a_wrong_body_names_the_field_and_the_rule() {
+    #[derive(Debug, serde::Deserialize, garde::Validate)]
+    #[serde(rename_all = "camelCase")]
+    struct Wish {
+        #[garde(range(min = 1))]
+        unit_count: i64,
+    }
+    let code = |body: &str| extract::read::<Wish>(body.as_bytes()).map(|wish| wish.unit_count);
+    assert_eq!(code(r#"{"unitCount": 2}"#).unwrap(), 2);
+    assert_eq!(code("{").unwrap_err().code, "malformed-json");
+    let wrong_type = code(r#"{"unitCount": "two"}"#).unwrap_err();
+    assert_eq!((wrong_type.code, wrong_type.errors[0].field.as_str()), ("validation-failed", "unitCount"));
+    let broken_rule = code(r#"{"unitCount": 0}"#).unwrap_err();
+    assert_eq!((broken_rule.code, broken_rule.errors[0].field.as_str()), ("validation-failed", "unitCount"));
+}
