@@ -5,7 +5,7 @@
 //! - [`http`]: accept loop, extractors, problem answers, access log, health and metrics endpoints.
 //! - `pg`, `redis`, `kafka`, `outbox`: a service's stores and its log, each behind the feature of its name.
 //! - [`client`]: calls from one service to another.
-//! - [`clock`], [`config`], [`metrics`], [`stop`], [`telemetry`]: time, settings, figures, life time, logs.
+//! - [`clock`], [`config`], [`mod@metrics`], [`stop`], [`telemetry`]: time, settings, figures, life time, logs.
 
 pub mod auth;
 pub mod client;

@@ -1,5 +1,7 @@
 //! Stored messages, one of each kind: what was once written can always be read, and reads back the same.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use std::path::Path;
 
 use common::http::extract;

@@ -1,2 +1,17 @@
-//! x
-fn main() {}
+//! The gateway's process.
+
+use clap::Parser as _;
+use common::stop::Stop;
+use common::telemetry;
+use gateway::Config;
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::parse();
+    config.check()?;
+    telemetry::start("gateway", &config.telemetry)?;
+    let public = TcpListener::bind(config.listen).await?;
+    let private = TcpListener::bind(config.admin_listen).await?;
+    gateway::serve(public, private, config, Stop::on_signals()?).await
+}

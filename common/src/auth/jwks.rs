@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use jsonwebtoken::DecodingKey;
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
@@ -23,7 +23,12 @@ const REFRESH: Duration = Duration::from_secs(300);
 /// Between two tries while no key is known.
 const RETRY: Duration = Duration::from_millis(250);
 
-type Keys = HashMap<String, DecodingKey>;
+/// What an issuer published, and the same ready for use.
+#[derive(Debug, Default)]
+struct Keys {
+    published: Jwks,
+    by_kid: HashMap<String, DecodingKey>,
+}
 
 /// The public keys of one issuer. Clones share them.
 #[derive(Debug, Clone)]
@@ -66,27 +71,32 @@ impl KeySet {
 
     /// Whether any key is known.
     pub async fn is_known(&self) -> bool {
-        !self.0.keys.read().await.is_empty()
+        !self.0.keys.read().await.by_kid.is_empty()
+    }
+
+    /// The keys as the issuer published them; none before the first fetch.
+    pub async fn jwks(&self) -> Jwks {
+        self.0.keys.read().await.published.clone()
     }
 
     /// The key of that name, fetching when it is new.
     pub(super) async fn key(&self, kid: &str) -> Result<DecodingKey, Refused> {
-        if let Some(key) = self.0.keys.read().await.get(kid) {
+        if let Some(key) = self.0.keys.read().await.by_kid.get(kid) {
             return Ok(key.clone());
         }
         if let Some(source) = &self.0.source {
             // The first waiter fetches; the rest find its result, or the cooldown.
             let mut fetched = source.fetched.lock().await;
             let stale = fetched.is_none_or(|at| at.elapsed() >= COOLDOWN);
-            if stale && !self.0.keys.read().await.contains_key(kid) {
+            if stale && !self.0.keys.read().await.by_kid.contains_key(kid) {
                 *fetched = Some(Instant::now());
                 self.fetch(source).await;
             }
         }
         let keys = self.0.keys.read().await;
-        match keys.get(kid) {
+        match keys.by_kid.get(kid) {
             Some(key) => Ok(key.clone()),
-            None if keys.is_empty() => Err(Refused::NoKeys),
+            None if keys.by_kid.is_empty() => Err(Refused::NoKeys),
             None => Err(Refused::Invalid),
         }
     }
@@ -112,10 +122,16 @@ impl KeySet {
 
 async fn get(source: &Source) -> anyhow::Result<Keys> {
     let answer = source.http.get(&source.url).send().await?.error_for_status()?;
-    decode(&answer.json::<Jwks>().await?)
+    let keys = decode(&answer.json::<Jwks>().await?)?;
+    ensure!(!keys.by_kid.is_empty(), "the issuer published no key");
+    Ok(keys)
 }
 
 fn decode(jwks: &Jwks) -> anyhow::Result<Keys> {
-    let ours = jwks.keys.iter().filter(|key| key.kty == "OKP" && key.crv == "Ed25519");
-    ours.map(|key| Ok((key.kid.clone(), DecodingKey::from_ed_components(&key.x)?))).collect()
+    let mut keys = Keys::default();
+    for key in jwks.keys.iter().filter(|key| key.kty == "OKP" && key.crv == "Ed25519") {
+        keys.by_kid.insert(key.kid.clone(), DecodingKey::from_ed_components(&key.x)?);
+        keys.published.keys.push(key.clone());
+    }
+    Ok(keys)
 }

@@ -20,7 +20,7 @@ use crate::stop::Stop;
 /// gateway keeps idle connections (30 s), so that it is always the client who closes first.
 pub const HEAD_MAX: Duration = Duration::from_secs(60);
 /// Requests in flight at a stop may take this long.
-const DRAIN_MAX: Duration = Duration::from_secs(8);
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Serves `router` on `listener` until `stop`, then finishes the requests in flight.
 ///
@@ -31,12 +31,19 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
     let graceful = GracefulShutdown::new();
+    // Connections outlive the stop while they drain, but not the drain.
+    let cut = Stop::new();
     while let Some(socket) = accept(&listener, &stop).await {
         let connection = server.serve_connection(TokioIo::new(socket), service.clone());
-        let connection = graceful.watch(connection);
+        let (connection, cut) = (graceful.watch(connection), cut.clone());
         stop.spawn("connection", async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended");
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "connection ended");
+                    }
+                }
+                () = cut.stopped() => {}
             }
         });
     }
@@ -44,6 +51,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
     if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests in flight did not end in time");
     }
+    cut.stop();
 }
 
 /// The next connection, or `None` at the stop. Running out of file handles is waited out, not fatal.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use rdkafka::Message as _;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Message as _, Statistics};
 use tokio::sync::mpsc;
 
 use super::producer::{Outgoing, Producer};
@@ -69,19 +69,22 @@ pub struct Batch<T> {
 ///
 /// # Errors
 /// When the consumer cannot be made.
-pub async fn consume<T, F>(source: &Source, stop: Stop, mut apply: F) -> anyhow::Result<()>
+pub async fn consume<T, F, Applied>(source: &Source, stop: Stop, mut apply: F) -> anyhow::Result<()>
 where
     T: Event + Clone + 'static,
-    F: AsyncFnMut(&[Received<T>]) -> anyhow::Result<()>,
+    // Records are shared, not lent: the compiler cannot prove that a task with an `AsyncFnMut` may be sent.
+    F: FnMut(Arc<[Received<T>]>) -> Applied,
+    Applied: Future<Output = anyhow::Result<()>>,
 {
     let (batches, mut arriving) = mpsc::channel::<Batch<T>>(BATCHES_MAX);
     let consumer = Arc::new(source.subscribe(T::TOPIC)?);
-    let polling = poll_thread(Arc::clone(&consumer), T::TOPIC, source.lag.clone(), batches);
+    let polling = poll_thread(Arc::clone(&consumer), T::TOPIC, batches);
     while let Some(batch) = next(&mut arriving, &stop).await {
+        let records: Arc<[Received<T>]> = batch.records.into();
         let mut pause = Duration::from_millis(50);
         loop {
             let applied = match source.bury(T::TOPIC, &batch.unreadable).await {
-                Ok(()) => apply(&batch.records).await,
+                Ok(()) => apply(Arc::clone(&records)).await,
                 Err(error) => Err(error),
             };
             let Err(error) = applied else { break };
@@ -130,11 +133,28 @@ impl Lag {
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Takes the value from the client's statistics; -1 there means that a partition's lag is not known.
+    pub fn set(&self, statistics: &Statistics) {
+        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+        self.0.store(partitions.map(|one| one.consumer_lag.max(0)).sum(), Ordering::Relaxed);
+    }
 }
 
+impl ClientContext for Lag {
+    fn stats(&self, statistics: Statistics) {
+        self.set(&statistics);
+    }
+}
+
+impl ConsumerContext for Lag {}
+
+/// A consumer that keeps its lag up to date.
+type Member = BaseConsumer<Lag>;
+
 impl Source {
-    fn subscribe(&self, topic: Topic) -> anyhow::Result<BaseConsumer> {
-        let consumer: BaseConsumer = settings(&self.kafka, self.group).create()?;
+    fn subscribe(&self, topic: Topic) -> anyhow::Result<Member> {
+        let consumer: Member = settings(&self.kafka, self.group).create_with_context(self.lag.clone())?;
         consumer.subscribe(&[&self.kafka.topic(topic)])?;
         Ok(consumer)
     }
@@ -173,7 +193,9 @@ pub fn settings(kafka: &Kafka, group: &str) -> rdkafka::ClientConfig {
         .set("topic.metadata.refresh.interval.ms", "5000")
         .set("queued.min.messages", "10000")
         .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.queue.backoff.ms", "50");
+        .set("fetch.queue.backoff.ms", "50")
+        // The lag comes with the statistics.
+        .set("statistics.interval.ms", "2000");
     settings
 }
 
@@ -195,15 +217,13 @@ pub fn dead_letter(kafka: &Kafka, topic: Topic, record: &Unreadable) -> Outgoing
 }
 
 fn poll_thread<T: Event + 'static>(
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<Member>,
     topic: Topic,
-    lag: Lag,
     batches: mpsc::Sender<Batch<T>>,
 ) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         while !batches.is_closed() {
             let Some(batch) = fill(&consumer) else { continue };
-            lag.0.store(behind(&consumer), Ordering::Relaxed);
             if batches.blocking_send(batch).is_err() {
                 break;
             }
@@ -212,7 +232,7 @@ fn poll_thread<T: Event + 'static>(
     })
 }
 
-fn fill<T: Event>(consumer: &BaseConsumer) -> Option<Batch<T>> {
+fn fill<T: Event>(consumer: &Member) -> Option<Batch<T>> {
     let mut batch = Batch { records: Vec::new(), unreadable: Vec::new(), ends: Vec::new() };
     let mut wait = Duration::from_millis(100);
     for _ in 0..BATCH_MAX {
@@ -269,7 +289,7 @@ pub fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<String> {
     std::str::from_utf8(value).ok().map(str::to_owned)
 }
 
-fn commit(consumer: &BaseConsumer, topic: &str, ends: &[(i32, i64)]) {
+fn commit(consumer: &Member, topic: &str, ends: &[(i32, i64)]) {
     let mut list = TopicPartitionList::new();
     for (partition, end) in ends {
         if let Err(error) = list.add_partition_offset(topic, *partition, Offset::Offset(*end)) {
@@ -279,16 +299,4 @@ fn commit(consumer: &BaseConsumer, topic: &str, ends: &[(i32, i64)]) {
     if let Err(error) = consumer.commit(&list, CommitMode::Async) {
         tracing::warn!(%error, topic, "offsets not committed; the records may come again");
     }
-}
-
-/// Records between this member's position and the ends known to the client.
-fn behind(consumer: &BaseConsumer) -> i64 {
-    let Ok(positions) = consumer.position() else { return 0 };
-    let waiting = positions.elements().into_iter().filter_map(|element| {
-        let Offset::Offset(at) = element.offset() else { return None };
-        // Cached by the client: no call to the broker.
-        let ends = consumer.fetch_watermarks(element.topic(), element.partition(), Duration::ZERO).ok()?;
-        Some((ends.1 - at).max(0))
-    });
-    waiting.sum()
 }

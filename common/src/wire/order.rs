@@ -1,5 +1,6 @@
 //! Bodies of the order service.
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use super::Time;
@@ -8,6 +9,10 @@ use super::money::Won;
 
 /// Lines of one order at most.
 pub const LINES_MAX: usize = 20;
+/// Units of one line at most.
+pub const QUANTITY_MAX: i64 = 100;
+/// Characters of a text at most.
+const TEXT_MAX: usize = 255;
 
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,30 +44,41 @@ pub enum OrderState {
 }
 
 /// What a shopper wants: `POST /api/orders`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlaceOrder {
     /// 1 to [`LINES_MAX`] lines.
+    #[garde(length(min = 1, max = LINES_MAX), dive)]
     pub lines: Vec<WantedLine>,
     /// At most 255 characters; the account's when absent.
+    #[garde(inner(length(chars, max = TEXT_MAX), custom(storable)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shipping_address: Option<String>,
     /// At most 255 characters.
+    #[garde(inner(length(chars, max = TEXT_MAX), custom(storable)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memo: Option<String>,
 }
 
 /// One wanted line. Prices are the shop's: a client cannot send one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WantedLine {
     /// The product.
+    #[garde(skip)]
     pub product_id: ProductId,
     /// One of its options.
+    #[garde(skip)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub option_id: Option<OptionId>,
-    /// 1 to 100.
+    /// 1 to [`QUANTITY_MAX`].
+    #[garde(range(min = 1, max = QUANTITY_MAX))]
     pub quantity: i64,
+}
+
+/// PostgreSQL cannot keep the character NUL.
+fn storable(text: &str, (): &()) -> garde::Result {
+    if text.contains('\0') { Err(garde::Error::new("holds the character NUL")) } else { Ok(()) }
 }
 
 /// An order as its owner sees it.

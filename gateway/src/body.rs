@@ -1,0 +1,232 @@
+//! Bodies in both directions. They are never collected: one piece is taken when the other side can take it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+/// What breaks a body off.
+pub type Broken = Box<dyn std::error::Error + Send + Sync>;
+/// The body of an answer.
+pub type Body = UnsyncBoxBody<Bytes, Broken>;
+
+/// An answer's body that is already here.
+#[must_use]
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// How far a request's body has come; shared with the layers that wait meanwhile.
+#[derive(Debug, Default)]
+pub struct Progress(Mutex<State>);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct State {
+    ended: Option<Instant>,
+    fault: Option<Fault>,
+}
+
+/// Why a request's body was broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// More bytes than the route takes.
+    #[error("the body is too large")]
+    TooLarge,
+    /// Not there in time.
+    #[error("the body is too slow")]
+    TooSlow,
+    /// The client went away, or its framing is wrong.
+    #[error("the body broke off")]
+    Unreadable,
+}
+
+impl Progress {
+    fn state(&self) -> State {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, fault: Option<Fault>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ended.get_or_insert_with(Instant::now);
+        state.fault = state.fault.or(fault);
+    }
+
+    /// When the body had arrived, or was given up.
+    #[must_use]
+    pub fn ended(&self) -> Option<Instant> {
+        self.state().ended
+    }
+
+    /// Why it was broken off.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        self.state().fault
+    }
+}
+
+/// A request's body: as long and as slow as it may be, and without trailers, which no route knows.
+#[derive(Debug)]
+pub struct Upload {
+    inner: Option<Incoming>,
+    limits: Option<Limits>,
+}
+
+#[derive(Debug)]
+struct Limits {
+    left: u64,
+    until: Pin<Box<Sleep>>,
+    progress: Arc<Progress>,
+}
+
+impl Upload {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { inner: None, limits: None }
+    }
+
+    /// A body as it comes in.
+    #[must_use]
+    pub fn new(incoming: Incoming) -> Self {
+        Self { inner: Some(incoming).filter(|body| !body.is_end_stream()), limits: None }
+    }
+
+    /// Holds the body to `max` bytes within `time`. `None` when there is no body.
+    pub fn limit(&mut self, max: u64, time: Duration) -> Option<Arc<Progress>> {
+        self.inner.as_ref()?;
+        let progress = Arc::new(Progress::default());
+        self.limits =
+            Some(Limits { left: max, until: Box::pin(sleep(time)), progress: Arc::clone(&progress) });
+        Some(progress)
+    }
+
+    /// How far it has come; `None` when there is no body.
+    #[must_use]
+    pub fn progress(&self) -> Option<Arc<Progress>> {
+        self.limits.as_ref().map(|limits| Arc::clone(&limits.progress))
+    }
+
+    fn end(&mut self, fault: Option<Fault>) {
+        self.inner = None;
+        if let Some(limits) = &self.limits {
+            limits.progress.set(fault);
+        }
+    }
+}
+
+impl hyper::body::Body for Upload {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        loop {
+            let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+            let fault = match Pin::new(inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    let size = data.len() as u64;
+                    match &mut self.limits {
+                        Some(limits) if limits.left < size => Fault::TooLarge,
+                        Some(limits) => {
+                            limits.left -= size;
+                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                        }
+                        None => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => Fault::Unreadable,
+                Poll::Ready(None) => {
+                    self.end(None);
+                    return Poll::Ready(None);
+                }
+                // Only here is it the client who is slow, and not the service.
+                Poll::Pending => match &mut self.limits {
+                    Some(limits) => {
+                        ready!(limits.until.as_mut().poll(cx));
+                        Fault::TooSlow
+                    }
+                    None => return Poll::Pending,
+                },
+            };
+            self.end(Some(fault));
+            return Poll::Ready(Some(Err(fault)));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // hyper does not ask again once it has all bytes of a known length.
+        self.end(None);
+    }
+}
+
+/// The body of a service's answer. `held` is given back at its end.
+pub struct Download<H> {
+    inner: Incoming,
+    pause_max: Option<Duration>,
+    pause: Option<Pin<Box<Sleep>>>,
+    _held: H,
+}
+
+impl<H> Download<H> {
+    /// A body that may pause for `pause_max`, when it has to come on at all.
+    pub fn new(inner: Incoming, pause_max: Option<Duration>, held: H) -> Self {
+        Self { inner, pause_max, pause: None, _held: held }
+    }
+}
+
+impl<H: Unpin> hyper::body::Body for Download<H> {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        loop {
+            match Pin::new(&mut this.inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.pause = None;
+                    if frame.is_data() {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    let Some(max) = this.pause_max else { return Poll::Pending };
+                    let pause = this.pause.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + max)));
+                    ready!(pause.as_mut().poll(cx));
+                    return Poll::Ready(Some(Err("the service stopped in the middle of its answer".into())));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,266 @@
+//! Every public URL: where it leads, who may use it, how large its body may be and how long it may take.
+//!
+//! A row without a rule cannot be written. What is not in here is not reachable from outside: neither the services'
+//! inside routes nor anybody's /livez, /readyz and /metrics. Whose product, order or company it is, the service
+//! behind decides; here stands what can be decided by the tokens alone.
+
+use std::time::Duration;
+
+use common::wire::token::Role;
+use http::Method;
+
+use Rule::{AnyPass, Anyone, Login, Pass, Roles};
+use To::{Assets, Jwks, Order, Product, Queue, User};
+
+/// Where a route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum To {
+    /// The user service.
+    User,
+    /// The product service.
+    Product,
+    /// The order service.
+    Order,
+    /// The waiting room.
+    Queue,
+    /// The issuers' public keys, answered here.
+    Jwks,
+    /// The static pages, answered here.
+    Assets,
+}
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Everybody. Tokens are neither looked at nor passed on, so that a stale one is no obstacle.
+    Anyone,
+    /// Whoever is logged in.
+    Login,
+    /// Whoever is logged in with one of these roles, or as ADMIN.
+    Roles(&'static [Role]),
+    /// The holder of an access token for the product `{id}` of the path; SELLER and ADMIN may come without, as the
+    /// product service checks that it is theirs.
+    Pass,
+    /// The holder of an access token for any product; the order service checks that the tokens cover the lines.
+    AnyPass,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Route {
+    /// The method. HEAD is answered wherever GET is.
+    pub method: Method,
+    /// The path; `{name}` stands for one segment, `{*name}` for all that is left.
+    pub pattern: &'static str,
+    /// Where it leads.
+    pub to: To,
+    /// Who may use it.
+    pub rule: Rule,
+    /// Largest body in bytes.
+    pub body_max: u64,
+    /// From the end of the request to the head of its answer, and between two pieces of the answer. `None`
+    /// for event streams, which end when either side does.
+    pub deadline: Option<Duration>,
+}
+
+/// Bodies are JSON of some kilobytes; only uploads need more.
+const BODY_MAX: u64 = 1 << 20;
+/// Longer than any service takes with all its own time limits (the longest is a lock on an idempotency key, 2 s).
+const DEADLINE: Duration = Duration::from_secs(10);
+
+impl Route {
+    const fn new(method: Method, pattern: &'static str, to: To, rule: Rule) -> Self {
+        Self { method, pattern, to, rule, body_max: BODY_MAX, deadline: Some(DEADLINE) }
+    }
+
+    /// The route takes larger bodies.
+    const fn body_max(mut self, bytes: u64) -> Self {
+        self.body_max = bytes;
+        self
+    }
+
+    /// The route may take longer.
+    const fn within_s(mut self, seconds: u64) -> Self {
+        self.deadline = Some(Duration::from_secs(seconds));
+        self
+    }
+
+    /// The route is an event stream.
+    const fn live(mut self) -> Self {
+        self.deadline = None;
+        self
+    }
+}
+
+const fn get(pattern: &'static str, to: To, rule: Rule) -> Route {
+    Route::new(Method::GET, pattern, to, rule)
+}
+
+const fn post(pattern: &'static str, to: To, rule: Rule) -> Route {
+    Route::new(Method::POST, pattern, to, rule)
+}
+
+const fn put(pattern: &'static str, to: To, rule: Rule) -> Route {
+    Route::new(Method::PUT, pattern, to, rule)
+}
+
+const fn patch(pattern: &'static str, to: To, rule: Rule) -> Route {
+    Route::new(Method::PATCH, pattern, to, rule)
+}
+
+const fn delete(pattern: &'static str, to: To, rule: Rule) -> Route {
+    Route::new(Method::DELETE, pattern, to, rule)
+}
+
+const ADMIN: Rule = Roles(&[Role::Admin]);
+const SELLER: Rule = Roles(&[Role::Seller]);
+const OPERATOR: Rule = Roles(&[Role::Manager]);
+const HOST: Rule = Roles(&[Role::Seller, Role::Manager]);
+
+/// The table.
+pub static TABLE: &[Route] = &[
+    // Accounts and logins.
+    post("/api/auth/signup", User, Anyone),
+    post("/api/auth/login", User, Anyone),
+    post("/api/auth/refresh", User, Anyone),
+    post("/api/auth/logout", User, Anyone),
+    get("/api/auth/sessions", User, Login),
+    delete("/api/auth/sessions/{sid}", User, Login),
+    post("/api/auth/password", User, Login),
+    get("/.well-known/jwks.json", Jwks, Anyone),
+    get("/api/users/me", User, Login),
+    patch("/api/users/me", User, Login),
+    delete("/api/users/me", User, Login),
+    get("/api/users", User, ADMIN),
+    get("/api/users/{id}", User, ADMIN),
+    patch("/api/users/{id}", User, ADMIN),
+    delete("/api/users/{id}", User, ADMIN),
+    // Companies and the catalogue.
+    get("/api/companies", Product, Anyone),
+    post("/api/companies", Product, SELLER),
+    get("/api/companies/{id}", Product, Anyone),
+    put("/api/companies/{id}", Product, SELLER),
+    delete("/api/companies/{id}", Product, SELLER),
+    get("/api/categories", Product, Anyone),
+    post("/api/categories", Product, ADMIN),
+    put("/api/categories/{code}", Product, ADMIN),
+    delete("/api/categories/{code}", Product, ADMIN),
+    get("/api/products", Product, Anyone),
+    post("/api/products", Product, SELLER),
+    get("/api/products/popular", Product, Anyone),
+    get("/api/products/{id}", Product, Pass),
+    put("/api/products/{id}", Product, SELLER),
+    delete("/api/products/{id}", Product, SELLER),
+    get("/api/products/{id}/summary", Product, Anyone),
+    post("/api/products/{id}/stock", Product, SELLER),
+    post("/api/images", Product, SELLER).body_max(10 << 20),
+    get("/images/{key}", Product, Anyone),
+    post("/api/products/import", Product, SELLER).body_max(50 << 20).within_s(30),
+    get("/api/products/import/{id}", Product, SELLER),
+    // What shoppers like and wait for.
+    post("/api/products/{id}/like", Product, Login),
+    delete("/api/products/{id}/like", Product, Login),
+    get("/api/products/{id}/like", Product, Login),
+    post("/api/products/{id}/subscription", Product, Login),
+    delete("/api/products/{id}/subscription", Product, Login),
+    get("/api/products/{id}/subscription", Product, Login),
+    get("/api/subscriptions", Product, Login),
+    get("/api/notifications", User, Login),
+    get("/api/notifications/live", User, Login).live(),
+    post("/api/notifications/read", User, Login),
+    // The waiting rooms.
+    get("/api/queue", Queue, OPERATOR),
+    post("/api/queue/{productId}", Queue, Login),
+    get("/api/queue/{productId}", Queue, Login),
+    delete("/api/queue/{productId}", Queue, Login),
+    get("/api/queue/{productId}/live", Queue, Login).live(),
+    post("/api/queue/{productId}/token", Queue, Login),
+    get("/api/queue/{productId}/waiting", Queue, HOST),
+    get("/api/queue/{productId}/admitted", Queue, HOST),
+    get("/api/queue/{productId}/stats", Queue, HOST),
+    post("/api/queue/{productId}/admissions", Queue, OPERATOR),
+    put("/api/queue/{productId}/schedule", Queue, HOST),
+    delete("/api/queue/{productId}/schedule", Queue, HOST),
+    post("/api/queue/{productId}/hold", Queue, HOST),
+    post("/api/queue/{productId}/resume", Queue, HOST),
+    post("/api/queue/{productId}/message", Queue, HOST),
+    post("/api/queue/{productId}/revoke", Queue, HOST),
+    put("/api/queue/{productId}/capacity", Queue, HOST),
+    get("/api/queue/{productId}/draw", Queue, Anyone),
+    // Orders and payment. A payment waits for the provider.
+    post("/api/orders", Order, AnyPass),
+    get("/api/orders", Order, Login),
+    get("/api/orders/{id}", Order, Login),
+    get("/api/orders/{id}/live", Order, Login).live(),
+    post("/api/orders/{id}/cancel", Order, Login).within_s(30),
+    post("/api/orders/{id}/payment", Order, Login).within_s(30),
+    post("/api/orders/{id}/refunds", Order, Login).within_s(30),
+    post("/api/payments/webhooks/{provider}", Order, Anyone),
+    get("/api/admin/dead-letters", Order, ADMIN),
+    post("/api/admin/dead-letters/{id}/redrive", Order, ADMIN),
+    // What sellers see of their sales.
+    get("/api/seller/products", Product, SELLER),
+    get("/api/seller/products/{id}/sale", Product, SELLER),
+    get("/api/seller/products/{id}/sale/live", Product, SELLER).live(),
+    get("/api/seller/products/{id}/sale/results.csv", Product, SELLER),
+    // Pages.
+    get("/docs", Assets, Anyone),
+    get("/openapi.json", Assets, Anyone),
+    get("/", Assets, Anyone),
+    get("/{*file}", Assets, Anyone),
+];
+
+/// Rows of the table whose service part does not exist yet: 501 `not-yet-built`, whoever asks.
+pub static NOT_YET_BUILT: &[&str] = &[
+    "POST /api/auth/refresh",
+    "POST /api/auth/logout",
+    "GET /api/auth/sessions",
+    "DELETE /api/auth/sessions/{sid}",
+    "POST /api/auth/password",
+    "PATCH /api/users/me",
+    "DELETE /api/users/me",
+    "GET /api/users",
+    "GET /api/users/{id}",
+    "PATCH /api/users/{id}",
+    "DELETE /api/users/{id}",
+    "POST /api/categories",
+    "PUT /api/categories/{code}",
+    "DELETE /api/categories/{code}",
+    "GET /api/products/popular",
+    "POST /api/images",
+    "GET /images/{key}",
+    "POST /api/products/import",
+    "GET /api/products/import/{id}",
+    "POST /api/products/{id}/like",
+    "DELETE /api/products/{id}/like",
+    "GET /api/products/{id}/like",
+    "POST /api/products/{id}/subscription",
+    "DELETE /api/products/{id}/subscription",
+    "GET /api/products/{id}/subscription",
+    "GET /api/subscriptions",
+    "GET /api/notifications",
+    "GET /api/notifications/live",
+    "POST /api/notifications/read",
+    "GET /api/queue",
+    "GET /api/queue/{productId}/live",
+    "GET /api/queue/{productId}/waiting",
+    "GET /api/queue/{productId}/admitted",
+    "GET /api/queue/{productId}/stats",
+    "POST /api/queue/{productId}/hold",
+    "POST /api/queue/{productId}/resume",
+    "POST /api/queue/{productId}/message",
+    "POST /api/queue/{productId}/revoke",
+    "PUT /api/queue/{productId}/capacity",
+    "GET /api/queue/{productId}/draw",
+    "GET /api/orders/{id}/live",
+    "POST /api/orders/{id}/refunds",
+    "POST /api/payments/webhooks/{provider}",
+    "GET /api/admin/dead-letters",
+    "POST /api/admin/dead-letters/{id}/redrive",
+    "GET /api/seller/products",
+    "GET /api/seller/products/{id}/sale",
+    "GET /api/seller/products/{id}/sale/live",
+    "GET /api/seller/products/{id}/sale/results.csv",
+    "GET /docs",
+    "GET /openapi.json",
+];

@@ -1,0 +1,172 @@
+//! Size, time and number.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use common::stop::Stop;
+use common::wire::token::Role;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::gate::{Gate, read_all, serve};
+
+const MIB: usize = 1 << 20;
+
+fn chunked(size: usize) -> Vec<u8> {
+    let mut bytes =
+        b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..size / 0x8000 {
+        bytes.extend_from_slice(b"8000\r\n");
+        bytes.resize(bytes.len() + 0x8000, b'a');
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
+}
+
+#[tokio::test]
+async fn a_body_too_large_by_its_length_is_refused_unread_and_the_connection_ends() {
+    let gate = Gate::start().await;
+    let head = format!("POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", MIB + 1);
+    let answer = gate.raw(&head).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("\"body-too-large\""), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    // More than all buffers on the way hold: a reset instead of an answer would show.
+    let mut whole =
+        format!("POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 7 * MIB)
+            .into_bytes();
+    whole.resize(whole.len() + 7 * MIB, b'a');
+    assert!(
+        gate.raw(whole).await.starts_with("HTTP/1.1 413"),
+        "the answer arrives though nobody reads the body"
+    );
+    assert!(gate.log.all().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_too_large_is_refused_while_it_streams() {
+    let gate = Gate::start().await;
+    let answer = gate.raw(chunked(2 * MIB)).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("connection: close"), "{answer}");
+    assert!(gate.log.all().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_the_limit_passes() {
+    let gate = Gate::start().await;
+    let body = vec![b'a'; MIB];
+    let answer = gate.http.request(http::Method::POST, "/api/auth/login").body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(gate.log.last().body.len(), MIB);
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_given_up() {
+    let gate = Gate::with(|config| config.upload_max_ms = 300).await;
+    let started = Instant::now();
+    let answer = gate.raw("POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{").await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"body-too-slow\""), "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_gets_no_further() {
+    let gate = Gate::start().await;
+    let mut socket = TcpStream::connect(gate.address).await.unwrap();
+    socket
+        .write_all(b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{")
+        .await
+        .unwrap();
+    socket.shutdown().await.unwrap();
+    read_all(&mut socket).await;
+    assert!(gate.log.all().is_empty());
+}
+
+#[tokio::test]
+async fn a_slow_or_silent_head_ends_the_connection() {
+    let gate = Gate::with(|config| config.head_max_ms = 300).await;
+    for start in ["", "G", "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "] {
+        let started = Instant::now();
+        assert_eq!(gate.raw(start).await, "", "{start}");
+        let took = started.elapsed();
+        assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{start}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_has_a_bound_in_bytes_and_in_lines() {
+    let gate = Gate::start().await;
+    let wide = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Wide: {}\r\n\r\n", "a".repeat(40 << 10));
+    assert!(gate.raw(wide).await.starts_with("HTTP/1.1 431"));
+    let lines: String = (0..120).map(|n| format!("X-{n}: 1\r\n")).collect();
+    assert!(gate.raw(format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).await.starts_with("HTTP/1.1 431"));
+}
+
+/// A service whose answers wait until `go`.
+async fn waiting(go: &Stop, stop: &Stop) -> http::Uri {
+    let go = go.clone();
+    let wait = move || {
+        let go = go.clone();
+        async move {
+            go.stopped().await;
+            "at last"
+        }
+    };
+    serve(Router::new().fallback(get(wait)), stop).await
+}
+
+#[tokio::test]
+async fn more_than_the_gateway_can_carry_is_refused_at_once() {
+    let (go, stop) = (Stop::new(), Stop::new());
+    let service = waiting(&go, &stop).await;
+    let gate = Gate::with(|config| {
+        config.in_flight_max = 1;
+        config.product_upstreams = vec![service];
+    })
+    .await
+    .knowing()
+    .await;
+    let (first, ()) = tokio::join!(gate.http.get("/api/products"), async {
+        testkit::eventually(crate::gate::LONG, async || {
+            let answer = gate.http.get("/api/companies").await?;
+            anyhow::ensure!(answer.status == 503);
+            assert_eq!(answer.headers["retry-after"], "1");
+            answer.problem(503, "overloaded");
+            Ok(())
+        })
+        .await;
+        go.stop();
+    });
+    first.unwrap().expect(200);
+    gate.http.get("/api/products").await.unwrap().expect(200);
+    stop.stop();
+}
+
+#[tokio::test]
+async fn one_busy_service_does_not_hold_up_the_others() {
+    let (go, stop) = (Stop::new(), Stop::new());
+    let service = waiting(&go, &stop).await;
+    let gate = Gate::with(|config| {
+        config.upstream_in_flight_max = 1;
+        config.product_upstreams = vec![service];
+    })
+    .await
+    .knowing()
+    .await;
+    let (one, other, ()) =
+        tokio::join!(gate.http.get("/api/products"), gate.http.get("/api/products"), async {
+            gate.as_role(Role::Customer).get("/api/users/me").await.unwrap().expect(200);
+            testkit::eventually(crate::gate::LONG, async || {
+                let figures = gate.admin.get("/metrics").await?.body.to_string();
+                anyhow::ensure!(figures.contains(r#"upstream_errors_total{upstream=\"product\"} 1"#));
+                Ok(())
+            })
+            .await;
+            go.stop();
+        });
+    let mut statuses = [one.unwrap().status, other.unwrap().status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503]);
+    stop.stop();
+}

@@ -1,0 +1,13 @@
+//! The gateway over TCP, in front of services that note what reaches them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod gate;
+mod hygiene;
+mod identify;
+mod limits;
+mod pass;
+mod routing;
+mod smuggling;
+mod streaming;
+mod upstream_down;

@@ -1,0 +1,147 @@
+//! Bodies pass piece by piece, in both directions.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use common::stop::Stop;
+use common::wire::token::Role;
+use futures::{SinkExt as _, StreamExt as _, channel::mpsc};
+use http_body_util::BodyExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::gate::{Gate, serve};
+
+type Pieces = mpsc::Receiver<Result<Bytes, std::io::Error>>;
+
+async fn read_until(socket: &mut TcpStream, text: &str) -> String {
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains(text) {
+        seen.push(tokio::time::timeout(crate::gate::LONG, socket.read_u8()).await.expect(text).unwrap());
+    }
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+#[tokio::test]
+async fn an_answer_arrives_piece_by_piece() {
+    let stop = Stop::new();
+    let (mut send, pieces) = mpsc::channel(1);
+    let pieces: std::sync::Arc<std::sync::Mutex<Option<Pieces>>> = std::sync::Arc::new(Some(pieces).into());
+    let router = Router::new().route(
+        "/api/products",
+        get(move || async move { Body::from_stream(pieces.lock().unwrap().take().unwrap()) }),
+    );
+    let gate = Gate::before(vec![serve(router, &stop).await], stop.clone()).await;
+    let mut answer = None;
+    for piece in ["one", "two", "three"] {
+        send.send(Ok(Bytes::from(piece))).await.unwrap();
+        if answer.is_none() {
+            answer = Some(gate.http.request(http::Method::GET, "/api/products").send().await.unwrap());
+        }
+        let got = answer.as_mut().unwrap().chunk().await.unwrap();
+        assert_eq!(got.as_deref(), Some(piece.as_bytes()), "before the next one is sent");
+    }
+    drop(send);
+    assert_eq!(answer.unwrap().chunk().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_request_arrives_piece_by_piece_and_is_answered_meanwhile() {
+    async fn echo(State(()): State<()>, body: Body) -> Response {
+        let frames = body.into_data_stream().map(|piece| piece.map_err(std::io::Error::other));
+        Response::new(Body::from_stream(frames))
+    }
+    let stop = Stop::new();
+    let router = Router::new().route("/api/auth/login", post(echo)).with_state(());
+    let gate = Gate::before(vec![serve(router, &stop).await], stop.clone()).await;
+    let mut socket = TcpStream::connect(gate.address).await.unwrap();
+    let head = "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    for piece in ["first", "other"] {
+        socket.write_all(format!("5\r\n{piece}\r\n").as_bytes()).await.unwrap();
+        let seen = read_until(&mut socket, piece).await;
+        assert!(seen.contains(piece), "the service has it before the request ends");
+    }
+    socket.write_all(b"0\r\n\r\n").await.unwrap();
+    read_until(&mut socket, "0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_stops_the_service_from_writing() {
+    const ALL: usize = 64 << 20;
+    let stop = Stop::new();
+    let written = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = written.clone();
+    let router = Router::new().route(
+        "/api/products",
+        get(move || async move {
+            let pieces = futures::stream::repeat_with(move || {
+                counted.fetch_add(64 << 10, std::sync::atomic::Ordering::Relaxed);
+                Ok::<_, std::io::Error>(Bytes::from(vec![0; 64 << 10]))
+            });
+            Body::from_stream(pieces.take(ALL >> 16))
+        }),
+    );
+    let gate = Gate::before(vec![serve(router, &stop).await], stop.clone()).await;
+    let mut answer = gate.http.request(http::Method::GET, "/api/products").send().await.unwrap();
+    let load = || written.load(std::sync::atomic::Ordering::Relaxed);
+    // When what is written has stopped growing, it stands in buffers, and those are bounded.
+    let mut before = 0;
+    testkit::eventually(crate::gate::LONG, async || {
+        let grown = load() - std::mem::replace(&mut before, load());
+        anyhow::ensure!(grown == 0 && load() > 0, "still writing");
+        Ok(())
+    })
+    .await;
+    assert!(load() < ALL / 2, "{} bytes went into buffers", load());
+    let mut read = 0;
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        read += piece.len();
+    }
+    assert_eq!(read, ALL, "slow is not too late");
+}
+
+#[tokio::test]
+async fn when_the_client_goes_away_the_service_hears_of_it() {
+    let stop = Stop::new();
+    let (mut send, pieces) = mpsc::channel::<Result<Bytes, std::io::Error>>(1);
+    let pieces = std::sync::Arc::new(std::sync::Mutex::new(Some(pieces)));
+    let router = Router::new()
+        .fallback(get(move || async move { Body::from_stream(pieces.lock().unwrap().take().unwrap()) }));
+    let gate = Gate::before(vec![serve(router, &stop).await], stop.clone()).await.knowing().await;
+    send.send(Ok(Bytes::from("one"))).await.unwrap();
+    let http = gate.as_role(Role::Customer);
+    let answer = http.request(http::Method::GET, "/api/orders").send().await.unwrap();
+    drop(answer);
+    testkit::eventually(crate::gate::LONG, async || {
+        anyhow::ensure!(send.is_closed(), "the stream is still open");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_answers_end_and_takes_no_new_requests() {
+    let stop = Stop::new();
+    let (mut send, pieces) = mpsc::channel::<Result<Bytes, std::io::Error>>(1);
+    let pieces = std::sync::Arc::new(std::sync::Mutex::new(Some(pieces)));
+    let router = Router::new()
+        .fallback(get(move || async move { Body::from_stream(pieces.lock().unwrap().take().unwrap()) }));
+    let gate = Gate::before(vec![serve(router, &stop).await], stop.clone()).await;
+    send.send(Ok(Bytes::from("one"))).await.unwrap();
+    let mut answer = gate.http.request(http::Method::GET, "/api/products").send().await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().as_deref(), Some(&b"one"[..]));
+    gate.running.stop();
+    testkit::eventually(crate::gate::LONG, async || {
+        anyhow::ensure!(TcpStream::connect(gate.address).await.is_err(), "still listening");
+        Ok(())
+    })
+    .await;
+    send.send(Ok(Bytes::from("two"))).await.unwrap();
+    drop(send);
+    let rest = http_body_util::Full::new(answer.bytes().await.unwrap()).collect().await.unwrap().to_bytes();
+    assert_eq!(rest, "two");
+}
