@@ -1,0 +1,96 @@
+// Talks to the gateway: login, tokens, problems, and the server's clock.
+
+const SESSION = 'session';
+
+/** A failure in plain words; `code` is the one of docs/API.md. */
+export class Problem extends Error {
+  constructor(status, body, retryAfterS) {
+    const fields = body.errors?.map((error) => `${error.field}: ${error.message}`).join('; ');
+    super(fields || body.detail || `HTTP ${status}`);
+    this.status = status;
+    this.code = body.code;
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+/** A value that lives as long as the tab. */
+export function memory(name) {
+  return {
+    read: () => JSON.parse(sessionStorage.getItem(name) ?? 'null'),
+    write: (value) => sessionStorage.setItem(name, JSON.stringify(value)),
+    clear: () => sessionStorage.removeItem(name),
+  };
+}
+
+const session = memory(SESSION);
+let serverAheadMs = 0;
+
+/** The server's time in milliseconds: a shopper's clock may be wrong by minutes. */
+export function now() {
+  return Date.now() + serverAheadMs;
+}
+
+/** Calls `write` at every new second of the server's clock. */
+export function onClock(write) {
+  write();
+  setTimeout(() => onClock(write), 1000 - (now() % 1000));
+}
+
+/** A key that makes a request safe to repeat. Also where there is no secure context, unlike `randomUUID`. */
+export function freshKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Sends a request as the one who is logged in. `key` is an idempotency key, `passes` are access tokens. */
+export async function ask(method, path, { body, key, passes = [] } = {}) {
+  const headers = new Headers({ Accept: 'application/json' });
+  const known = session.read();
+  if (known) headers.set('Authorization', `Bearer ${known.accessToken}`);
+  if (key) headers.set('Idempotency-Key', key);
+  if (body !== undefined) headers.set('Content-Type', 'application/json');
+  for (const token of passes) headers.append('X-Access-Token', token);
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw new Problem(0, { code: 'unreachable', detail: 'The shop cannot be reached.' }, 5);
+  }
+  setClock(answer);
+  const text = await answer.text();
+  let json = {};
+  try {
+    json = text ? JSON.parse(text) : {};
+  } catch {
+    // A proxy's error page is no problem body: its status has to do.
+  }
+  if (json.serverTime) serverAheadMs = Date.parse(json.serverTime) - Date.now();
+  if (!answer.ok) throw new Problem(answer.status, json, Number(answer.headers.get('Retry-After')) || undefined);
+  return json;
+}
+
+/** The `Date` header is exact to a second, which is enough until a place tells the time. */
+function setClock(answer) {
+  const date = Date.parse(answer.headers.get('Date') ?? '');
+  if (!Number.isNaN(date) && Math.abs(date - now()) > 1500) serverAheadMs = date - Date.now();
+}
+
+export async function login(loginId, password) {
+  session.clear();
+  session.write(await ask('POST', '/api/auth/login', { body: { loginId, password } }));
+}
+
+/** Forgets the login alone: whoever logs in again finds place and order where they were. */
+export function endLogin() {
+  session.clear();
+}
+
+/** Forgets the login and everything that belongs to it. */
+export function logout() {
+  sessionStorage.clear();
+}
+
+export function isLoggedIn() {
+  const known = session.read();
+  return known !== null && Date.parse(known.expiresAt) > now();
+}
