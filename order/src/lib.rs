@@ -1,1 +1,141 @@
-//! order
+//! Orders and payments.
+//!
+//! Owns the database `orders` with the tables `orders`, `order_line`, `order_hold`, `order_ticket`,
+//! `order_transition`, `payment_attempt`, `product_copy`, `idempotency` and `outbox`; the topic `order.events.v1`;
+//! and the commands Reserve, Confirm, Release and Restock of `stock.commands.v1`. It alone decides that an order
+//! expires.
+//!
+//! - [`order`]: place, show, cancel; the stock's decisions; expiry; asking again.
+//! - [`payment`]: attempts, the provider, unknown outcomes.
+//! - [`product`]: the copy of the products that orders are calculated with.
+//! - [`idempotency`]: same key, same body, same answer.
+//! - [`routes`]: every URL. [`config`]: every setting. [`error`]: every refusal. [`metrics`]: every figure.
+
+pub mod app;
+pub mod config;
+pub mod error;
+pub mod idempotency;
+pub mod metrics;
+pub mod order;
+pub mod payment;
+pub mod product;
+pub mod routes;
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use common::auth::Verifier;
+use common::auth::jwks::KeySet;
+use common::auth::key::InternalKey;
+use common::client::Client;
+use common::http::observe::{Ready, observed, operations};
+use common::http::problem::Failure;
+use common::kafka::consumer::{Lag, Source};
+use common::kafka::producer::Producer;
+use common::outbox::Nudge;
+use common::stop::Stop;
+use common::wire::event::{ORDER_EVENTS, PRODUCT_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS};
+use prometheus::Registry;
+use sqlx::migrate::Migrator;
+use tokio::net::TcpListener;
+use tower::ServiceExt as _;
+
+pub use config::Config;
+
+use app::App;
+
+/// The schema, step by step.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Serves orders on `listener` until `stop`, then finishes requests in flight. The operator's endpoints answer at
+/// once; the API as soon as database and log are there.
+///
+/// # Errors
+/// When a setting is wrong, or a migration or topic is refused.
+pub async fn serve(listener: TcpListener, config: Config, stop: Stop) -> anyhow::Result<()> {
+    let registry = common::metrics::registry();
+    let ready = Ready::default();
+    let api: Arc<OnceLock<Router>> = Arc::default();
+    let door = door(Arc::clone(&api), operations(&registry, &ready));
+    stop.spawn("http", common::http::serve(listener, door, stop.clone()));
+    let started = start(config, &registry, &stop).await.and_then(|app| {
+        let router = observed(routes::routes(app), &registry, &ready)?;
+        api.set(router).ok();
+        ready.set(true);
+        tracing::info!("ready");
+        Ok(())
+    });
+    match &started {
+        Ok(()) => stop.stopped().await,
+        Err(_) if stop.is_stopped() => {}
+        Err(_) => stop.stop(),
+    }
+    let asked = started.is_ok() || stop.is_stopped();
+    ready.set(false);
+    stop.drained().await;
+    if asked { Ok(()) } else { started }
+}
+
+/// The API once it is there, 503 before.
+fn door(api: Arc<OnceLock<Router>>, before: Router) -> Router {
+    let before = before.fallback(starting);
+    Router::new().fallback(move |request: Request| {
+        let router = api.get().unwrap_or(&before).clone();
+        router.oneshot(request)
+    })
+}
+
+async fn starting() -> Response {
+    let failure = Failure::unavailable("starting", 1, None);
+    let (headers, body) = failure.render("");
+    (failure.status, headers, body).into_response()
+}
+
+/// Connects to everything and starts the jobs.
+async fn start(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Result<App> {
+    let verifier = Verifier::new(
+        KeySet::fetched(&config.trust.identity_jwks_url, stop)?,
+        KeySet::fetched(&config.trust.pass_jwks_url, stop)?,
+        InternalKey::read(&config.trust.internal_key_file)?,
+        config.clock.clone(),
+    );
+    let products = Client::new(&config.product_url, verifier.clone())?;
+    let provider = payment::provider::Toss::new(&config).context("PAYMENT_URL")?;
+    let producer = Producer::new(&config.kafka)?;
+    let topics = [STOCK_COMMANDS, STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS];
+    let pg = common::pg::open(&config.pg, &MIGRATIONS, stop).await?;
+    common::kafka::create_topics(&config.kafka, &topics, stop).await?;
+    let app = App {
+        pg,
+        clock: config.clock.clone(),
+        verifier,
+        products,
+        provider,
+        nudge: Nudge::default(),
+        metrics: metrics::Metrics::register(registry)?,
+        config: Arc::new(config),
+    };
+    jobs(&app, producer, stop);
+    Ok(app)
+}
+
+fn jobs(app: &App, producer: Producer, stop: &Stop) {
+    let kafka = app.config.kafka.clone();
+    let source =
+        |group| Source { kafka: kafka.clone(), group, producer: producer.clone(), lag: Lag::default() };
+    let decisions = source(order::events::GROUP);
+    let products = source(product::events::GROUP);
+    let lags = [(STOCK_DECISIONS, decisions.lag.clone()), (PRODUCT_EVENTS, products.lag.clone())];
+    stop.spawn("decisions", order::events::run(app.clone(), decisions, stop.clone()));
+    stop.spawn("products", product::events::run(app.clone(), products, stop.clone()));
+    stop.spawn("expire", order::expire::run(app.clone(), stop.clone()));
+    stop.spawn("resend", order::resend::run(app.clone(), stop.clone()));
+    stop.spawn("resolve", payment::resolve::run(app.clone(), stop.clone()));
+    stop.spawn("forget", idempotency::forget::run(app.clone(), stop.clone()));
+    stop.spawn("metrics", metrics::run(app.clone(), lags, stop.clone()));
+    let relay = common::outbox::relay(app.pg.clone(), kafka, producer, app.nudge.clone(), stop.clone());
+    stop.spawn("outbox", relay);
+}

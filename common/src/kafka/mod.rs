@@ -73,9 +73,15 @@ pub async fn create_topics(config: &Kafka, topics: &[Topic], stop: &Stop) -> any
         })
         .collect();
     let mut pause = Duration::from_millis(100);
-    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+    // Without a limit of its own a request waits a minute for a broker, and says nothing meanwhile.
+    let limit = Some(Duration::from_secs(5));
+    let options = AdminOptions::new().request_timeout(limit).operation_timeout(limit);
     loop {
-        let failed = match admin.create_topics(&wanted, &options).await {
+        let made = tokio::select! {
+            made = admin.create_topics(&wanted, &options) => made,
+            () = stop.stopped() => anyhow::bail!("stopped before Kafka was there"),
+        };
+        let failed = match made {
             Ok(results) => {
                 let bad = |error: &RDKafkaErrorCode| *error != RDKafkaErrorCode::TopicAlreadyExists;
                 results

@@ -1,0 +1,55 @@
+//! What every handler and job works with.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use common::auth::Verifier;
+use common::client::Client;
+use common::clock::Clock;
+use common::outbox::Nudge;
+use sqlx::PgPool;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::order::{Step, rules};
+use crate::payment::provider::Toss;
+
+/// The service's parts. Clones share them.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The service's database.
+    pub pg: PgPool,
+    /// The time.
+    pub clock: Clock,
+    /// Who is calling.
+    pub verifier: Verifier,
+    /// The product service.
+    pub products: Client,
+    /// The payment provider.
+    pub provider: Toss,
+    /// Wakes the outbox's relay.
+    pub nudge: Nudge,
+    /// Figures.
+    pub metrics: Metrics,
+    /// Settings.
+    pub config: Arc<Config>,
+}
+
+impl App {
+    /// Steps were committed: their events can go out, and the figures may count them.
+    pub fn committed(&self, steps: &[Step]) {
+        self.nudge.now();
+        for step in steps {
+            self.metrics.transitions_total.with_label_values(&[rules::name(step.to)]).inc();
+            if let Some(waited) = step.stock_wait {
+                self.metrics.stock_wait_seconds.observe(waited.as_seconds_f64().max(0.0));
+            }
+        }
+    }
+}
+
+impl FromRef<App> for Verifier {
+    fn from_ref(app: &App) -> Self {
+        app.verifier.clone()
+    }
+}

@@ -1,0 +1,77 @@
+//! Same key, same body, same answer.
+//!
+//! - [`store`]: the rows: who claimed which key with which body, and what was answered.
+//! - [`forget`]: removes rows after a day.
+//!
+//! A row is written in the transaction of what it protects, so a key is used up exactly when the effect is there;
+//! refusals leave none. A concurrent request with the same key waits on the row's index.
+
+pub mod forget;
+pub mod store;
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use common::http::extract::IdempotencyKey;
+use common::wire::id::UserId;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+
+/// Says that an answer was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// One key's use: by whom, where, for which body.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    user: UserId,
+    route: String,
+    key: String,
+    fingerprint: Vec<u8>,
+}
+
+impl Claim {
+    /// A claim for a body, whose spelling does not matter: it is written out again before it is hashed.
+    pub fn new(user: UserId, route: impl Into<String>, key: IdempotencyKey, body: &impl Serialize) -> Self {
+        let canonical = serde_json::to_vec(body).expect("plain data always becomes JSON");
+        Self { user, route: route.into(), key: key.0, fingerprint: Sha256::digest(canonical).to_vec() }
+    }
+}
+
+/// An answer as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// JSON body; of a declined payment only the provider's word.
+    pub body: serde_json::Value,
+}
+
+impl Answer {
+    /// An answer with a body.
+    pub fn new(status: StatusCode, body: &impl Serialize) -> Self {
+        Self { status, body: serde_json::to_value(body).expect("plain data always becomes JSON") }
+    }
+
+    /// Given for the first time.
+    ///
+    /// # Errors
+    /// The stored refusal: [`Error::Declined`].
+    pub fn first(self) -> Result<Response, Error> {
+        if self.status == StatusCode::PAYMENT_REQUIRED {
+            return Err(Error::Declined(self.body.as_str().unwrap_or_default().to_owned()));
+        }
+        Ok((self.status, Json(self.body)).into_response())
+    }
+
+    /// Given again.
+    ///
+    /// # Errors
+    /// The stored refusal: [`Error::Declined`].
+    pub fn replayed(self) -> Result<Response, Error> {
+        let mut response = self.first()?;
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        Ok(response)
+    }
+}

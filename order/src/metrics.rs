@@ -1,0 +1,48 @@
+//! The service's figures, and the job that samples levels.
+
+use std::time::Duration;
+
+use common::kafka::consumer::Lag;
+use common::outbox;
+use common::stop::Stop;
+use common::wire::event::Topic;
+
+use crate::app::App;
+
+/// Between two samples.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+common::metrics! { pub struct Metrics {
+    /// Transitions of orders, by the state they lead to.
+    transitions_total: IntCounterVec["state"],
+    /// Seconds from order placed to stock answer.
+    stock_wait_seconds: Histogram,
+    /// Answers about payments: approved, declined, unknown.
+    payments_total: IntCounterVec["result"],
+    /// Events that wait to be sent.
+    outbox_rows: IntGauge,
+    /// Age of the oldest event that waits to be sent, in milliseconds.
+    outbox_age_ms: IntGauge,
+    /// Records that wait to be read, by topic.
+    consumer_lag: IntGaugeVec["topic"],
+} namespace: "astraphe_order" }
+
+/// Samples the outbox and the consumers until the stop.
+pub async fn run(app: App, lags: [(Topic, Lag); 2], stop: Stop) {
+    while stop.pause(SAMPLE).await {
+        for (topic, lag) in &lags {
+            app.metrics.consumer_lag.with_label_values(&[topic.name]).set(lag.get());
+        }
+        match outbox::backlog(&app.pg, app.clock.now()).await {
+            Ok((rows, age_s)) => {
+                app.metrics.outbox_rows.set(rows);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "an age in milliseconds is far below 2^63"
+                )]
+                app.metrics.outbox_age_ms.set((age_s * 1e3) as i64);
+            }
+            Err(error) => tracing::warn!(%error, "outbox not sampled"),
+        }
+    }
+}

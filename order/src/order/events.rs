@@ -1,0 +1,75 @@
+//! The stock's decisions come in.
+
+use std::sync::Arc;
+
+use common::kafka::consumer::{Received, Source, consume};
+use common::stop::Stop;
+use common::wire::event::{Outcome, Refusal, StockDecided};
+use common::wire::id::OrderId;
+
+use super::rules::{self, Told};
+use super::store;
+use crate::app::App;
+
+/// Consumer group.
+pub const GROUP: &str = "order-decisions";
+/// Answers of one transaction at most, so that no transaction holds locks for long.
+const ANSWERS_MAX: usize = 2_000;
+
+/// Takes decisions until the stop.
+pub async fn run(app: App, source: Source, stop: Stop) {
+    let read = consume(&source, stop.clone(), |records: Arc<[Received<StockDecided>]>| {
+        let app = app.clone();
+        async move { apply(&app, &records).await }
+    })
+    .await;
+    if let Err(error) = read {
+        tracing::error!(error = format!("{error:#}"), group = GROUP, "the consumer cannot be made");
+        stop.stop();
+    }
+}
+
+/// Takes a batch of decisions. Giving it again changes nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn apply(app: &App, records: &[Received<StockDecided>]) -> anyhow::Result<()> {
+    let told: Vec<Told> = records.iter().flat_map(|record| answers(&record.event)).collect();
+    for part in told.chunks(ANSWERS_MAX) {
+        take(app, part).await?;
+    }
+    Ok(())
+}
+
+fn answers(record: &StockDecided) -> impl Iterator<Item = Told> {
+    record.decisions.iter().map(|decision| Told {
+        order: decision.order_id,
+        product: record.product_id,
+        attempt: decision.attempt,
+        refused: match decision.result {
+            Outcome::Reserved => None,
+            // Every refusal has its reason; the commonest stands in for one that a newer stock stage might add.
+            Outcome::Rejected => Some(decision.reason.unwrap_or(Refusal::SoldOut)),
+        },
+    })
+}
+
+async fn take(app: &App, told: &[Told]) -> anyhow::Result<()> {
+    let now = app.clock.now();
+    let until = now + chrono::Duration::seconds(app.config.hold_s.into());
+    let mut ids: Vec<OrderId> = told.iter().map(|told| told.order).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut tx = app.pg.begin().await?;
+    let mut orders = store::lock(&mut tx, &ids).await?;
+    let decided = rules::decide(&mut orders, told, until, now);
+    store::mark_held(&mut tx, &decided.held).await?;
+    store::advance(&mut tx, &decided.steps, now).await?;
+    store::tell(&mut tx, &decided.strays, &[], now).await?;
+    tx.commit().await?;
+    if !decided.strays.is_empty() {
+        tracing::info!(units = decided.strays.len(), "reservations that no order waits for were released");
+    }
+    app.committed(&decided.steps);
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Place, list, show, cancel.
+
+use axum::Json as Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use common::auth::Caller;
+use common::http::extract::{IdempotencyKey, Json, Path, Query};
+use common::pg::OnConstraint as _;
+use common::wire::id::{OrderId, ProductId};
+use common::wire::order::{OrderState, OrderView, PlaceOrder};
+use common::wire::token::Role;
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+use super::draft::{self, Draft};
+use super::rules::Trigger;
+use super::view::{self, Wanted};
+use super::{By, resend, store};
+use crate::app::App;
+use crate::error::Error;
+use crate::idempotency::{self, Answer, Claim};
+use crate::product;
+
+/// `POST /api/orders`: 202 with the order in state `received`; the stock decides afterwards.
+///
+/// # Errors
+/// 400 `validation-failed`, 403 `access-token-required`, 404 `unknown-product` `unknown-option`, 409 `sale-not-open`
+/// `sale-closed` `purchase-limit-exceeded` `ticket-used` `request-in-progress`, 422 `idempotency-key-reused`.
+pub async fn place(
+    State(app): State<App>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Json(wish): Json<PlaceOrder>,
+) -> Result<Response, Error> {
+    if caller.role == Role::Service {
+        return Err(Error::Forbidden);
+    }
+    let claim = Claim::new(caller.user, "/api/orders", key, &wish);
+    let draft = match prepare(&app, &caller, &wish).await {
+        Ok(draft) => draft,
+        // A repeat gets its answer also when the pass has ended or the sale has closed since.
+        Err(refused) => {
+            let mut connection = app.pg.acquire().await?;
+            return idempotency::store::find(&mut connection, &claim).await?.ok_or(refused)?.replayed();
+        }
+    };
+    let answer = Answer::new(StatusCode::ACCEPTED, &draft.view);
+    let now = draft.order.created_at;
+    let mut tx = app.pg.begin().await?;
+    if let Some(stored) = idempotency::store::claim(&mut tx, &claim, Some(&answer), now).await? {
+        return stored.replayed();
+    }
+    let resend_at = now + chrono::Duration::seconds(resend::PATIENCE_S);
+    store::insert(&mut tx, &draft, resend_at)
+        .await
+        .on_constraint("order_ticket_used", || Error::TicketUsed)?;
+    tx.commit().await?;
+    app.metrics.transitions_total.with_label_values(&["received"]).inc();
+    app.nudge.now();
+    answer.first()
+}
+
+async fn prepare(app: &App, caller: &Caller, wish: &PlaceOrder) -> Result<Draft, Error> {
+    let tickets = draft::tickets(caller, &wish.lines)?;
+    let ids: Vec<ProductId> = tickets.keys().copied().collect();
+    let products = product::find(app, &ids).await?;
+    draft::draft(caller.user, wish, &tickets, &products, app.clock.now())
+}
+
+/// Which orders to list.
+#[derive(Debug, Deserialize, Validate)]
+pub struct ListQuery {
+    /// How many, 1 to 100.
+    #[garde(range(min = 1, max = 100))]
+    #[serde(default = "limit_default")]
+    limit: i64,
+    /// `next` of the page before.
+    #[garde(skip)]
+    cursor: Option<OrderId>,
+    /// Only orders in this state.
+    #[garde(skip)]
+    state: Option<OrderState>,
+}
+
+fn limit_default() -> i64 {
+    20
+}
+
+/// A page of orders, the newest first.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    /// The orders.
+    items: Vec<OrderView>,
+    /// Cursor of the next page, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<OrderId>,
+}
+
+/// `GET /api/orders`: the caller's orders.
+///
+/// # Errors
+/// 400 `validation-failed`.
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Body<Page>, Error> {
+    let ListQuery { limit, cursor, state } = query;
+    let mut connection = app.pg.acquire().await?;
+    // One more than asked for tells whether there is a next page.
+    let wanted = Wanted { user: caller.user, before: cursor, state, max: limit + 1 };
+    let mut items = view::list(&mut connection, wanted).await?;
+    let more = items.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if more {
+        items.pop();
+    }
+    let next = if more { items.last().map(|order| order.order_id) } else { None };
+    Ok(Body(Page { items, next }))
+}
+
+/// `GET /api/orders/{id}`: for its owner and ADMIN.
+///
+/// # Errors
+/// 403 `forbidden`, 404 `unknown-order`.
+pub async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+) -> Result<Body<OrderView>, Error> {
+    let mut connection = app.pg.acquire().await?;
+    let (owner, view) = view::one(&mut connection, id).await?.ok_or(Error::UnknownOrder)?;
+    if owner != caller.user && caller.role != Role::Admin {
+        return Err(Error::Forbidden);
+    }
+    Ok(Body(view))
+}
+
+/// `POST /api/orders/{id}/cancel`: 200 with the order in state `cancelled`; its units go back.
+///
+/// # Errors
+/// 403 `forbidden`, 404 `unknown-order`, 409 `order-not-cancellable` `request-in-progress`.
+pub async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+    key: IdempotencyKey,
+) -> Result<Response, Error> {
+    let now = app.clock.now();
+    let claim = Claim::new(caller.user, format!("/api/orders/{id}/cancel"), key, &());
+    let mut tx = app.pg.begin().await?;
+    if let Some(stored) = idempotency::store::claim(&mut tx, &claim, None, now).await? {
+        return stored.replayed();
+    }
+    let mut order = store::lock_one(&mut tx, id).await?.ok_or(Error::UnknownOrder)?;
+    if order.user != caller.user {
+        return Err(Error::Forbidden);
+    }
+    let step = order.take(Trigger::Cancelled, By::User(caller.user), now);
+    let steps = [step.map_err(|_| Error::NotCancellable)?];
+    store::advance(&mut tx, &steps, now).await?;
+    let (_, view) = view::one(&mut tx, id).await?.ok_or(Error::UnknownOrder)?;
+    let answer = Answer::new(StatusCode::OK, &view);
+    idempotency::store::answer(&mut tx, claim.name(), &answer).await?;
+    tx.commit().await?;
+    app.committed(&steps);
+    answer.first()
+}

@@ -1,0 +1,44 @@
+//! Asks the provider about attempts whose outcome is unknown. Every replica runs it; attempts are leased.
+
+use std::time::Duration;
+
+use common::stop::Stop;
+use futures::future::join_all;
+
+use super::provider::{Outcome, Provider as _};
+use super::settle::settle;
+use super::{Attempt, store};
+use crate::app::App;
+use crate::order::By;
+
+/// Between two looks.
+const TICK: Duration = Duration::from_millis(500);
+/// Attempts that are asked about at once: few enough that a slow provider does not take all connections.
+const BATCH: i64 = 16;
+/// An attempt that is unknown for longer needs a person, in minutes. Its units stay held.
+const ALARM_MIN: i64 = 15;
+
+/// Resolves attempts until the stop.
+pub async fn run(app: App, stop: Stop) {
+    while stop.pause(TICK).await {
+        match store::claim_open(&app.pg, app.clock.now(), BATCH).await {
+            Ok(open) => drop(join_all(open.iter().map(|attempt| resolve(&app, attempt))).await),
+            Err(error) => tracing::warn!(%error, "open payments not looked at; trying again"),
+        }
+    }
+}
+
+async fn resolve(app: &App, attempt: &Attempt) {
+    if app.clock.now() - attempt.created_at > chrono::Duration::minutes(ALARM_MIN) {
+        tracing::error!(order.id = %attempt.order, payment.id = %attempt.id, "payment is unknown for too long");
+    }
+    let outcome = match app.provider.find(attempt).await {
+        // Nobody has confirmed it: the first call never arrived. The same key makes a second arrival harmless.
+        Outcome::Pending => app.provider.confirm(attempt).await,
+        outcome => outcome,
+    };
+    if let Err(error) = settle(app, attempt, &outcome, By::System).await {
+        let cause = format!("{:#}", anyhow::Error::new(error));
+        tracing::warn!(cause, payment.id = %attempt.id, "payment not settled; trying again");
+    }
+}

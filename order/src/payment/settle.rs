@@ -1,0 +1,94 @@
+//! Takes a payment's outcome: attempt, order, stored answer, events and stock commands in one transaction.
+
+use axum::http::StatusCode;
+use common::wire::order::{OrderState, PaymentView};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::provider::Outcome;
+use super::{Attempt, store};
+use crate::app::App;
+use crate::error::Error;
+use crate::idempotency::{self, Answer};
+use crate::order::rules::Trigger;
+use crate::order::{self, By, Order, Step};
+
+/// Stores what became of an attempt, and gives the answer to its buyer. Of two that settle one attempt the first
+/// counts; the second gives the first one's answer.
+///
+/// # Errors
+/// The database's.
+pub async fn settle(app: &App, attempt: &Attempt, outcome: &Outcome, by: By) -> Result<Answer, Error> {
+    let now = app.clock.now();
+    let mut tx = app.pg.begin().await?;
+    let order = order::store::lock_one(&mut tx, attempt.order).await?.ok_or(Error::UnknownOrder)?;
+    let mut end = End { tx: &mut tx, order, by, now };
+    let (settled, result) = match outcome {
+        Outcome::Approved(raw) => (end.approved(attempt, raw).await?, "approved"),
+        Outcome::Declined { code, message } => (end.declined(attempt, code, message).await?, "declined"),
+        Outcome::Unknown(why) => (end.unknown(attempt, why).await?, "unknown"),
+        Outcome::Pending => (end.unknown(attempt, "not confirmed yet").await?, "unknown"),
+    };
+    let name = (attempt.user.0, &*attempt.route(), &*attempt.user_key);
+    let Some((answer, steps)) = settled else {
+        return Ok(idempotency::store::stored(&mut tx, name).await?.unwrap_or_else(|| paying(attempt)));
+    };
+    order::store::advance(&mut tx, &steps, now).await?;
+    idempotency::store::answer(&mut tx, name, &answer).await?;
+    tx.commit().await?;
+    app.metrics.payments_total.with_label_values(&[result]).inc();
+    app.committed(&steps);
+    Ok(answer)
+}
+
+struct End<'a> {
+    tx: &'a mut PgConnection,
+    order: Order,
+    by: By,
+    now: common::wire::Time,
+}
+
+/// The answer and the order's transitions; nothing when somebody else has ended the attempt.
+type Settled = Result<Option<(Answer, Vec<Step>)>, Error>;
+
+impl End<'_> {
+    async fn approved(&mut self, attempt: &Attempt, raw: &serde_json::Value) -> Settled {
+        if !store::end(self.tx, attempt.id, ("approved", None), Some(raw), self.now).await? {
+            return Ok(None);
+        }
+        let step = self.order.take(Trigger::Approved, self.by, self.now).inspect_err(|illegal| {
+            // An order that is being paid does not expire and cannot be cancelled, so nobody should ever read this.
+            // The attempt stays approved: its money is owed back.
+            tracing::error!(order.id = %attempt.order, payment.id = %attempt.id, %illegal, "paid without an order");
+        });
+        let answer = view(attempt, StatusCode::OK, self.order.state);
+        Ok(Some((answer, step.into_iter().collect())))
+    }
+
+    async fn declined(&mut self, attempt: &Attempt, code: &str, message: &str) -> Settled {
+        if !store::end(self.tx, attempt.id, ("declined", Some(code)), None, self.now).await? {
+            return Ok(None);
+        }
+        let in_time = !self.order.is_over(self.now);
+        let step = self.order.take(Trigger::Declined { in_time }, self.by, self.now).inspect_err(|illegal| {
+            tracing::error!(order.id = %attempt.order, payment.id = %attempt.id, %illegal, "declined without an order");
+        });
+        let said = if message.is_empty() { code } else { message };
+        let answer = Answer { status: StatusCode::PAYMENT_REQUIRED, body: json!(said) };
+        Ok(Some((answer, step.into_iter().collect())))
+    }
+
+    async fn unknown(&mut self, attempt: &Attempt, why: &str) -> Settled {
+        tracing::warn!(order.id = %attempt.order, payment.id = %attempt.id, why, "payment's outcome is unknown");
+        let open = store::postpone(self.tx, attempt, why, self.now).await?;
+        Ok(open.then(|| (paying(attempt), Vec::new())))
+    }
+}
+
+fn paying(attempt: &Attempt) -> Answer {
+    view(attempt, StatusCode::ACCEPTED, OrderState::Paying)
+}
+
+fn view(attempt: &Attempt, status: StatusCode, state: OrderState) -> Answer {
+    Answer::new(status, &PaymentView { order_id: attempt.order, state, payment_id: attempt.id })
+}
