@@ -1,0 +1,55 @@
+//! What every handler has.
+
+use axum::extract::FromRef;
+use common::auth::{Caller, Verifier};
+use common::clock::Clock;
+use common::outbox::Nudge;
+use common::wire::id::UserId;
+use common::wire::token::Role;
+use sqlx::postgres::PgPool;
+
+use crate::error::Error;
+
+/// The service's `ce_source`.
+pub const SOURCE: &str = "product";
+
+/// The state of the HTTP side. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Connections for requests.
+    pub pg: PgPool,
+    /// Who is calling.
+    pub verifier: Verifier,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// Wakes the outbox relay after a commit.
+    pub nudge: Nudge,
+}
+
+impl FromRef<App> for Verifier {
+    fn from_ref(app: &App) -> Self {
+        app.verifier.clone()
+    }
+}
+
+/// Refuses callers that do not sell.
+///
+/// # Errors
+/// [`Error::Forbidden`].
+pub fn must_sell(caller: &Caller) -> Result<(), Error> {
+    if matches!(caller.role, Role::Seller | Role::Admin) { Ok(()) } else { Err(Error::Forbidden) }
+}
+
+/// Whether the caller may act for `owner`: the seller itself, or an ADMIN.
+#[must_use]
+pub fn acts_for(caller: &Caller, owner: UserId) -> bool {
+    caller.role == Role::Admin || (caller.role == Role::Seller && caller.user == owner)
+}
+
+/// Refuses callers that may not act for `owner`.
+///
+/// # Errors
+/// [`Error::Forbidden`].
+pub fn must_act_for(caller: &Caller, owner: UserId) -> Result<(), Error> {
+    if acts_for(caller, owner) { Ok(()) } else { Err(Error::Forbidden) }
+}

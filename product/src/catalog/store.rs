@@ -1,0 +1,310 @@
+//! Products in SQL.
+
+use common::pg::OnConstraint as _;
+use common::wire::Time;
+use common::wire::id::{CompanyId, OptionId, ProductId, UserId};
+use common::wire::money::Won;
+use common::wire::product::{CategoryView, OptionView, QueuePolicy};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::rules::{Change, Registration};
+use super::{Fields, OptionWish, Product};
+use crate::error::Error;
+
+/// Who did it, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    /// Who.
+    pub by: UserId,
+    /// When.
+    pub at: Time,
+}
+
+/// A row of the public list.
+#[derive(Debug)]
+pub struct Listed {
+    /// The product.
+    pub product_id: ProductId,
+    /// Its company.
+    pub company_id: CompanyId,
+    /// The company's name.
+    pub company_name: String,
+    /// Its name.
+    pub product_name: String,
+    /// Price before the discount.
+    pub original_price: Won,
+    /// Price.
+    pub discounted_price: Won,
+    /// Its category.
+    pub category_code: i32,
+    /// Keys of its pictures.
+    pub images: Vec<String>,
+    /// First moment of the sale.
+    pub sale_start_time: Time,
+    /// First moment after it.
+    pub sale_end_time: Time,
+    /// Units that can be ordered now.
+    pub available: i64,
+}
+
+/// What to list, and in which order.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    /// Of this company.
+    pub company: Option<CompanyId>,
+    /// In this category.
+    pub category: Option<i32>,
+    /// With this in its name.
+    pub name: Option<&'a str>,
+    /// One of the documented orders.
+    pub sort: &'a str,
+}
+
+/// Registers a product with its options.
+///
+/// # Errors
+/// [`Error::UnknownCategory`]; the database's.
+pub async fn insert(db: &mut PgConnection, new: &Registration, stamp: Stamp) -> Result<ProductId, Error> {
+    let fields = &new.fields;
+    let product = sqlx::query_file_scalar!(
+        "src/catalog/sql/insert.sql",
+        new.company_id.0,
+        fields.category_code,
+        fields.product_name,
+        fields.description,
+        fields.original_price.0,
+        fields.discounted_price.0,
+        new.stock,
+        fields.sale_start_time,
+        fields.sale_end_time,
+        limit(fields),
+        &fields.images,
+        Json(&fields.queue) as _,
+        stamp.at,
+        stamp.by.0,
+    )
+    .fetch_one(&mut *db)
+    .await
+    .on_constraint("product_of_a_category", || Error::UnknownCategory)?;
+    insert_options(db, product, &fields.options, stamp).await?;
+    Ok(product)
+}
+
+fn limit(fields: &Fields) -> i32 {
+    i32::try_from(fields.purchase_limit).expect("checked: at most 100")
+}
+
+async fn insert_options(
+    db: &mut PgConnection,
+    product: ProductId,
+    options: &[OptionWish],
+    stamp: Stamp,
+) -> Result<(), sqlx::Error> {
+    let names: Vec<_> = options.iter().map(|option| option.option_name.clone()).collect();
+    let values: Vec<_> = options.iter().map(|option| option.option_value.clone()).collect();
+    let prices: Vec<_> = options.iter().map(|option| option.option_price.0).collect();
+    sqlx::query!(
+        "INSERT INTO product_option (product_id, position, option_name, option_value, option_price,
+                                     created_at, created_by, updated_at, updated_by)
+         SELECT $1, n::integer, name, value, price, $5, $6, $5, $6
+         FROM UNNEST($2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY AS o(name, value, price, n) ORDER BY n",
+        product.0,
+        &names,
+        &values,
+        &prices,
+        stamp.at,
+        stamp.by.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A product, withdrawn or not.
+///
+/// # Errors
+/// The database's.
+pub async fn find(db: &mut PgConnection, product: ProductId) -> Result<Option<Product>, sqlx::Error> {
+    let Some(row) = sqlx::query_file!("src/catalog/sql/find.sql", product.0).fetch_optional(&mut *db).await?
+    else {
+        return Ok(None);
+    };
+    let options = options(db, product).await?;
+    let wishes = options.iter().map(|option| OptionWish {
+        option_name: option.option_name.clone(),
+        option_value: option.option_value.clone(),
+        option_price: option.option_price,
+    });
+    let fields = Fields {
+        product_name: row.product_name,
+        description: row.description,
+        original_price: Won(row.original_price),
+        discounted_price: Won(row.discounted_price),
+        options: wishes.collect(),
+        category_code: row.category_code,
+        sale_start_time: row.sale_start_time,
+        sale_end_time: row.sale_end_time,
+        purchase_limit: row.purchase_limit.unsigned_abs(),
+        images: row.images,
+        queue: row.queue.0,
+    };
+    Ok(Some(Product {
+        product_id: ProductId(row.product_id),
+        company_id: CompanyId(row.company_id),
+        company_name: row.company_name,
+        seller_id: UserId(row.seller_id),
+        fields,
+        options,
+        initial_stock: row.initial_stock,
+        available: row.available,
+        version: row.version,
+        price_version: row.price_version,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        updated_by: UserId(row.updated_by),
+        deleted_at: row.deleted_at,
+    }))
+}
+
+async fn options(db: &mut PgConnection, product: ProductId) -> Result<Vec<OptionView>, sqlx::Error> {
+    sqlx::query_as!(
+        OptionView,
+        r#"SELECT option_id AS "option_id: OptionId", option_name, option_value, option_price AS "option_price: Won"
+           FROM product_option WHERE product_id = $1 AND deleted_at IS NULL ORDER BY position"#,
+        product.0,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A product that was not withdrawn; nobody else changes it before the transaction ends.
+///
+/// # Errors
+/// [`Error::UnknownProduct`]; the database's.
+pub async fn lock(db: &mut PgConnection, product: ProductId) -> Result<Product, Error> {
+    sqlx::query!("SELECT FROM product WHERE product_id = $1 AND deleted_at IS NULL FOR UPDATE", product.0)
+        .fetch_optional(&mut *db)
+        .await?
+        .ok_or(Error::UnknownProduct)?;
+    find(db, product).await?.ok_or(Error::UnknownProduct)
+}
+
+/// Writes a new version of a locked product.
+///
+/// # Errors
+/// [`Error::UnknownCategory`]; the database's.
+pub async fn update(
+    db: &mut PgConnection,
+    product: ProductId,
+    change: &Change,
+    stamp: Stamp,
+) -> Result<(), Error> {
+    let fields = &change.fields;
+    sqlx::query_file!(
+        "src/catalog/sql/update.sql",
+        product.0,
+        fields.category_code,
+        fields.product_name,
+        fields.description,
+        fields.original_price.0,
+        fields.discounted_price.0,
+        fields.sale_start_time,
+        fields.sale_end_time,
+        limit(fields),
+        &fields.images,
+        Json(&fields.queue) as _,
+        i64::from(change.reprices),
+        stamp.at,
+        stamp.by.0,
+    )
+    .execute(&mut *db)
+    .await
+    .on_constraint("product_of_a_category", || Error::UnknownCategory)?;
+    if change.replaces_options {
+        withdraw_options(db, product, stamp).await?;
+        insert_options(db, product, &fields.options, stamp).await?;
+    }
+    Ok(())
+}
+
+async fn withdraw_options(
+    db: &mut PgConnection,
+    product: ProductId,
+    stamp: Stamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE product_option SET deleted_at = $2, deleted_by = $3, updated_at = $2, updated_by = $3
+         WHERE product_id = $1 AND deleted_at IS NULL",
+        product.0,
+        stamp.at,
+        stamp.by.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Withdraws a locked product: its last version.
+///
+/// # Errors
+/// The database's.
+pub async fn withdraw(db: &mut PgConnection, product: ProductId, stamp: Stamp) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE product SET version = version + 1, deleted_at = $2, deleted_by = $3, updated_at = $2, updated_by = $3
+         WHERE product_id = $1",
+        product.0,
+        stamp.at,
+        stamp.by.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// One page of the products that were not withdrawn, and how many there are.
+///
+/// # Errors
+/// The database's.
+pub async fn page(
+    db: &mut PgConnection,
+    filter: &Filter<'_>,
+    limit: i64,
+    offset: i64,
+) -> Result<(Vec<Listed>, i64), sqlx::Error> {
+    let company = filter.company.map(|company| company.0);
+    let total = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM product p
+           WHERE p.deleted_at IS NULL AND ($1::bigint IS NULL OR p.company_id = $1)
+             AND ($2::integer IS NULL OR p.category_code = $2)
+             AND ($3::text IS NULL OR strpos(lower(p.product_name), lower($3)) > 0)"#,
+        company,
+        filter.category,
+        filter.name,
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    let items = sqlx::query_file_as!(
+        Listed,
+        "src/catalog/sql/list.sql",
+        company,
+        filter.category,
+        filter.name,
+        filter.sort,
+        limit,
+        offset
+    )
+    .fetch_all(db)
+    .await?;
+    Ok((items, total))
+}
+
+/// All categories.
+///
+/// # Errors
+/// The database's.
+pub async fn categories(db: &mut PgConnection) -> Result<Vec<CategoryView>, sqlx::Error> {
+    sqlx::query_as!(CategoryView, "SELECT category_code, category_name FROM category ORDER BY category_code")
+        .fetch_all(db)
+        .await
+}

@@ -1,0 +1,113 @@
+//! `/api/companies`.
+
+use axum::extract::State;
+use common::auth::Caller;
+use common::http::extract::{Json, Path, Query};
+use common::wire::id::CompanyId;
+use common::wire::product::CompanyView;
+use garde::Validate;
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{Wish, store};
+use crate::app::{App, must_act_for, must_sell};
+use crate::error::Error;
+use crate::field::Report;
+use crate::page::{Listing, Page};
+
+/// `POST /api/companies` → 201; the caller owns it.
+///
+/// # Errors
+/// `validation-failed`, `forbidden`.
+pub async fn register(
+    State(app): State<App>,
+    caller: Caller,
+    Json(wish): Json<Wish>,
+) -> Result<(StatusCode, axum::Json<CompanyView>), Error> {
+    must_sell(&caller)?;
+    wish.check()?;
+    let mut db = app.pg.acquire().await?;
+    let company = store::insert(&mut db, &wish, caller.user, app.clock.now()).await?;
+    Ok((StatusCode::CREATED, axum::Json(company)))
+}
+
+/// `GET /api/companies/{id}`.
+///
+/// # Errors
+/// `unknown-company`.
+pub async fn show(
+    State(app): State<App>,
+    Path(company): Path<CompanyId>,
+) -> Result<axum::Json<CompanyView>, Error> {
+    let mut db = app.pg.acquire().await?;
+    store::find(&mut db, company).await?.map(axum::Json).ok_or(Error::UnknownCompany)
+}
+
+/// What to list.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase")]
+#[garde(allow_unvalidated)]
+pub struct Filter {
+    page: Option<i64>,
+    size: Option<i64>,
+    company_name: Option<String>,
+}
+
+/// `GET /api/companies?page=&size=&companyName=`, newest first.
+///
+/// # Errors
+/// `validation-failed`.
+pub async fn list(
+    State(app): State<App>,
+    Query(filter): Query<Filter>,
+) -> Result<axum::Json<Listing<CompanyView>>, Error> {
+    let mut report = Report::default();
+    let page = Page::read(filter.page, filter.size, &mut report);
+    report.text("companyName", filter.company_name.as_deref().unwrap_or_default(), 0..=50);
+    report.verdict()?;
+    let mut db = app.pg.acquire().await?;
+    let (items, total) =
+        store::page(&mut db, filter.company_name.as_deref(), page.limit(), page.offset()).await?;
+    Ok(axum::Json(Listing { items, total }))
+}
+
+/// `PUT /api/companies/{id}`: its owner, ADMIN.
+///
+/// # Errors
+/// `validation-failed`, `forbidden`, `unknown-company`.
+pub async fn change(
+    State(app): State<App>,
+    caller: Caller,
+    Path(company): Path<CompanyId>,
+    Json(wish): Json<Wish>,
+) -> Result<axum::Json<CompanyView>, Error> {
+    must_sell(&caller)?;
+    wish.check()?;
+    let mut tx = app.pg.begin().await?;
+    let owner = store::lock(&mut tx, company).await?.ok_or(Error::UnknownCompany)?;
+    must_act_for(&caller, owner)?;
+    let changed = store::update(&mut tx, company, &wish, caller.user, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(axum::Json(changed))
+}
+
+/// `DELETE /api/companies/{id}` → 204: its owner, ADMIN; only without products.
+///
+/// # Errors
+/// `forbidden`, `unknown-company`, `company-has-products`.
+pub async fn withdraw(
+    State(app): State<App>,
+    caller: Caller,
+    Path(company): Path<CompanyId>,
+) -> Result<StatusCode, Error> {
+    must_sell(&caller)?;
+    let mut tx = app.pg.begin().await?;
+    let owner = store::lock(&mut tx, company).await?.ok_or(Error::UnknownCompany)?;
+    must_act_for(&caller, owner)?;
+    if store::has_products(&mut tx, company).await? {
+        return Err(Error::CompanyHasProducts);
+    }
+    store::withdraw(&mut tx, company, caller.user, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

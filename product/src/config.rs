@@ -1,0 +1,31 @@
+//! Settings of the product service. Environment only.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use common::clock::Clock;
+use common::config::{Kafka, Pg, Telemetry, Trust};
+
+/// The product service: catalogue, sales and the stock of every product.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "product", version)]
+pub struct Config {
+    /// Where it listens.
+    #[arg(long, env = "PRODUCT_LISTEN", default_value = "127.0.0.1:8082")]
+    pub listen: SocketAddr,
+    /// Its database.
+    #[command(flatten)]
+    pub pg: Pg,
+    /// The log between services.
+    #[command(flatten)]
+    pub kafka: Kafka,
+    /// How callers are recognised.
+    #[command(flatten)]
+    pub trust: Trust,
+    /// Logs.
+    #[command(flatten)]
+    pub telemetry: Telemetry,
+    /// Where time comes from; a test holds it.
+    #[arg(skip = Clock::system())]
+    pub clock: Clock,
+}

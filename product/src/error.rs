@@ -1,0 +1,82 @@
+//! Everything that can go wrong in a request, and what the client is told.
+
+use axum::response::{IntoResponse, Response};
+use common::http::problem::Failure;
+use common::pg;
+use common::wire::problem::FieldError;
+use http::StatusCode;
+
+/// A request's failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields break a rule.
+    #[error("the body breaks a rule")]
+    Invalid(Vec<FieldError>),
+    /// No such company, or it was withdrawn.
+    #[error("there is no such company")]
+    UnknownCompany,
+    /// No such category.
+    #[error("there is no such category")]
+    UnknownCategory,
+    /// No such product, or it was withdrawn.
+    #[error("there is no such product")]
+    UnknownProduct,
+    /// The role may not, or the thing belongs to somebody else.
+    #[error("this account may not do that")]
+    Forbidden,
+    /// The product page without a right to it.
+    #[error("the product page needs an access token for this product")]
+    AccessTokenRequired,
+    /// A company with products cannot be withdrawn.
+    #[error("the company still has products")]
+    CompanyHasProducts,
+    /// These fields cannot be changed once the sale has begun.
+    #[error("the sale has begun; this can no longer be changed")]
+    SaleStarted(Vec<FieldError>),
+    /// The same key came with another body.
+    #[error("the Idempotency-Key was used with another body")]
+    KeyReused,
+    /// The database's word, for the log.
+    #[error("internal error")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "validation-failed"),
+            Self::UnknownCompany => (StatusCode::NOT_FOUND, "unknown-company"),
+            Self::UnknownCategory => (StatusCode::NOT_FOUND, "unknown-category"),
+            Self::UnknownProduct => (StatusCode::NOT_FOUND, "unknown-product"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::AccessTokenRequired => (StatusCode::FORBIDDEN, "access-token-required"),
+            Self::CompanyHasProducts => (StatusCode::CONFLICT, "company-has-products"),
+            Self::SaleStarted(_) => (StatusCode::CONFLICT, "sale-started"),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused"),
+            Self::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (status, code) = error.kind();
+        match error {
+            Error::Invalid(errors) => Self::invalid(errors),
+            Error::SaleStarted(ref errors) => {
+                Self { errors: errors.clone(), ..Self::new(status, code, error.to_string()) }
+            }
+            Error::Database(cause) if pg::is_passing(&cause) => {
+                Self::unavailable("database-unavailable", 1, Some(cause.to_string()))
+            }
+            Error::Database(cause) => Self::internal(&cause.into()),
+            other => Self::new(status, code, other.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        Failure::from(self).into_response()
+    }
+}

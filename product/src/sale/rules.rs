@@ -1,0 +1,79 @@
+//! Where a sale stands, and which policies a room can follow.
+
+use common::wire::Time;
+use common::wire::product::{QueuePolicy, SaleState};
+
+use crate::field::Report;
+
+/// Where a sale stands at `now`: the clock decides first, then what is available.
+#[must_use]
+pub fn state(now: Time, start: Time, end: Time, available: i64) -> SaleState {
+    if now >= end {
+        SaleState::Ended
+    } else if now < start {
+        SaleState::Scheduled
+    } else if available > 0 {
+        SaleState::OnSale
+    } else {
+        SaleState::SoldOut
+    }
+}
+
+/// Checks the ranges that [`QueuePolicy`] documents.
+pub fn check_policy(queue: &QueuePolicy, report: &mut Report) {
+    report.number("queue.count", queue.count.into(), 1..=100_000);
+    report.number("queue.intervalS", queue.interval_s.into(), 1..=3_600);
+    report.number("queue.admissionDelayS", queue.admission_delay_s.into(), 0..=86_400);
+    if let Some(capacity) = queue.capacity {
+        report.number("queue.capacity", capacity.into(), 1..=i64::from(u32::MAX));
+    }
+    if let Some(gate) = queue.stock_gate {
+        report.require((0.1..=10.0).contains(&gate), "queue.stockGate", "0.1 to 10");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn the_clock_decides_before_the_stock() {
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let table = [
+            (9, 5, SaleState::Scheduled),
+            (9, 0, SaleState::Scheduled),
+            (10, 5, SaleState::OnSale),
+            (19, 1, SaleState::OnSale),
+            (10, 0, SaleState::SoldOut),
+            (20, 5, SaleState::Ended),
+            (20, 0, SaleState::Ended),
+        ];
+        for (now, available, expected) in table {
+            assert_eq!(state(at(now), at(10), at(20), available), expected, "{now} {available}");
+        }
+    }
+
+    #[test]
+    fn every_limit_of_the_policy_names_its_field() {
+        let bad = QueuePolicy {
+            count: 0,
+            interval_s: 3_601,
+            admission_delay_s: 86_401,
+            capacity: Some(0),
+            stock_gate: Some(f64::NAN),
+            ..QueuePolicy::default()
+        };
+        let mut report = Report::default();
+        check_policy(&bad, &mut report);
+        let fields: Vec<_> = report.errors().into_iter().map(|error| error.field).collect();
+        assert_eq!(
+            fields,
+            ["queue.count", "queue.intervalS", "queue.admissionDelayS", "queue.capacity", "queue.stockGate"]
+        );
+        let mut report = Report::default();
+        check_policy(&QueuePolicy { stock_gate: Some(0.1), ..QueuePolicy::default() }, &mut report);
+        assert!(report.errors().is_empty());
+    }
+}

@@ -1,0 +1,8 @@
+//! The product service over HTTP and its log, on a real PostgreSQL and a real Kafka.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot do without is there, or it fails")]
+
+mod catalog;
+mod company;
+mod service;
+mod stock;
