@@ -11,10 +11,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Connection as _, Row as _};
 use tokio::sync::Notify;
 
+use crate::clock::Clock;
 use crate::config::Kafka;
 use crate::kafka::producer::{Outgoing, Producer};
 use crate::stop::Stop;
@@ -27,6 +29,8 @@ const BATCH: i64 = 500;
 const POLL: Duration = Duration::from_millis(25);
 /// A relay that lost its lock, or cannot reach a store, tries again after this.
 const RETRY: Duration = Duration::from_millis(500);
+/// Between two looks at what waits.
+const LOOK: Duration = Duration::from_secs(1);
 /// Key of the advisory lock that makes the relay one per database.
 const LOCK: i64 = 0x6f75_7462_6f78;
 
@@ -152,13 +156,20 @@ async fn step(connection: &mut PgConnection, kafka: &Kafka, producer: &Producer)
     Ok(ids.len())
 }
 
-/// Rows that wait, and the age of the oldest in seconds.
-///
-/// # Errors
-/// The database's.
-pub async fn backlog(pool: &PgPool, now: Time) -> Result<(i64, f64), sqlx::Error> {
+/// Keeps two gauges up to date until the stop: rows that wait, and the age of the oldest in milliseconds.
+pub async fn watch(pool: PgPool, clock: Clock, rows: IntGauge, age_ms: IntGauge, stop: Stop) {
+    while stop.pause(LOOK).await {
+        match backlog(&pool).await {
+            Ok((waiting, oldest)) => {
+                rows.set(waiting);
+                age_ms.set(oldest.map_or(0, |at| (clock.now() - at).num_milliseconds().max(0)));
+            }
+            Err(error) => tracing::debug!(%error, "outbox not counted"),
+        }
+    }
+}
+
+async fn backlog(pool: &PgPool) -> Result<(i64, Option<Time>), sqlx::Error> {
     let row = sqlx::query("SELECT count(*), min(created_at) FROM outbox").fetch_one(pool).await?;
-    let oldest: Option<Time> = row.try_get(1)?;
-    let age = oldest.map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0));
-    Ok((row.try_get(0)?, age))
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }

@@ -21,27 +21,23 @@ pub mod payment;
 pub mod product;
 pub mod routes;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::Request;
-use axum::response::{IntoResponse as _, Response};
 use common::auth::Verifier;
 use common::auth::jwks::KeySet;
 use common::auth::key::InternalKey;
 use common::client::Client;
-use common::http::observe::{Ready, observed, operations};
-use common::http::problem::Failure;
+use common::http::door::serve_when_open;
 use common::kafka::consumer::{Lag, Source};
 use common::kafka::producer::Producer;
-use common::outbox::Nudge;
+use common::outbox::{self, Nudge};
 use common::stop::Stop;
 use common::wire::event::{ORDER_EVENTS, PRODUCT_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS};
 use prometheus::Registry;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
-use tower::ServiceExt as _;
 
 pub use config::Config;
 
@@ -56,46 +52,13 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 /// # Errors
 /// When a setting is wrong, or a migration or topic is refused.
 pub async fn serve(listener: TcpListener, config: Config, stop: Stop) -> anyhow::Result<()> {
+    tracing::info!(?config, "starting");
     let registry = common::metrics::registry();
-    let ready = Ready::default();
-    let api: Arc<OnceLock<Router>> = Arc::default();
-    let door = door(Arc::clone(&api), operations(&registry, &ready));
-    stop.spawn("http", common::http::serve(listener, door, stop.clone()));
-    let started = start(config, &registry, &stop).await.and_then(|app| {
-        let router = observed(routes::routes(app), &registry, &ready)?;
-        api.set(router).ok();
-        ready.set(true);
-        tracing::info!("ready");
-        Ok(())
-    });
-    match &started {
-        Ok(()) => stop.stopped().await,
-        Err(_) if stop.is_stopped() => {}
-        Err(_) => stop.stop(),
-    }
-    let asked = started.is_ok() || stop.is_stopped();
-    ready.set(false);
-    stop.drained().await;
-    if asked { Ok(()) } else { started }
-}
-
-/// The API once it is there, 503 before.
-fn door(api: Arc<OnceLock<Router>>, before: Router) -> Router {
-    let before = before.fallback(starting);
-    Router::new().fallback(move |request: Request| {
-        let router = api.get().unwrap_or(&before).clone();
-        router.oneshot(request)
-    })
-}
-
-async fn starting() -> Response {
-    let failure = Failure::unavailable("starting", 1, None);
-    let (headers, body) = failure.render("");
-    (failure.status, headers, body).into_response()
+    serve_when_open(listener, &registry, &stop, open(config, &registry, &stop)).await
 }
 
 /// Connects to everything and starts the jobs.
-async fn start(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Result<App> {
+async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Result<Router> {
     let verifier = Verifier::new(
         KeySet::fetched(&config.trust.identity_jwks_url, stop)?,
         KeySet::fetched(&config.trust.pass_jwks_url, stop)?,
@@ -119,7 +82,7 @@ async fn start(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
         config: Arc::new(config),
     };
     jobs(&app, producer, stop);
-    Ok(app)
+    Ok(routes::routes(app))
 }
 
 fn jobs(app: &App, producer: Producer, stop: &Stop) {
@@ -136,6 +99,9 @@ fn jobs(app: &App, producer: Producer, stop: &Stop) {
     stop.spawn("resolve", payment::resolve::run(app.clone(), stop.clone()));
     stop.spawn("forget", idempotency::forget::run(app.clone(), stop.clone()));
     stop.spawn("metrics", metrics::run(app.clone(), lags, stop.clone()));
-    let relay = common::outbox::relay(app.pg.clone(), kafka, producer, app.nudge.clone(), stop.clone());
+    let (rows, age_ms) = (app.metrics.outbox_rows.clone(), app.metrics.outbox_age_ms.clone());
+    let clock = app.clock.clone();
+    stop.spawn("outbox watch", outbox::watch(app.pg.clone(), clock, rows, age_ms, stop.clone()));
+    let relay = outbox::relay(app.pg.clone(), kafka, producer, app.nudge.clone(), stop.clone());
     stop.spawn("outbox", relay);
 }

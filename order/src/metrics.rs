@@ -1,9 +1,8 @@
-//! The service's figures, and the job that samples levels.
+//! The service's figures, and the job that samples lags.
 
 use std::time::Duration;
 
 use common::kafka::consumer::Lag;
-use common::outbox;
 use common::stop::Stop;
 use common::wire::event::Topic;
 
@@ -27,22 +26,11 @@ common::metrics! { pub struct Metrics {
     consumer_lag: IntGaugeVec["topic"],
 } namespace: "astraphe_order" }
 
-/// Samples the outbox and the consumers until the stop.
+/// Samples the consumers until the stop.
 pub async fn run(app: App, lags: [(Topic, Lag); 2], stop: Stop) {
     while stop.pause(SAMPLE).await {
         for (topic, lag) in &lags {
             app.metrics.consumer_lag.with_label_values(&[topic.name]).set(lag.get());
-        }
-        match outbox::backlog(&app.pg, app.clock.now()).await {
-            Ok((rows, age_s)) => {
-                app.metrics.outbox_rows.set(rows);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "an age in milliseconds is far below 2^63"
-                )]
-                app.metrics.outbox_age_ms.set((age_s * 1e3) as i64);
-            }
-            Err(error) => tracing::warn!(%error, "outbox not sampled"),
         }
     }
 }

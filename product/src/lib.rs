@@ -23,19 +23,20 @@ pub mod metrics;
 pub mod page;
 pub mod routes;
 pub mod sale;
-pub mod start;
 pub mod stock;
 
 use anyhow::Context as _;
+use axum::Router;
 use common::auth::Verifier;
 use common::auth::jwks::KeySet;
 use common::auth::key::InternalKey;
-use common::http::observe::{Ready, observed};
+use common::http::door::serve_when_open;
 use common::kafka::create_topics;
 use common::kafka::producer::Producer;
 use common::outbox::{self, Nudge};
 use common::stop::Stop;
 use common::wire::event::{PRODUCT_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS};
+use prometheus::Registry;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 
@@ -54,31 +55,11 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// When the settings are wrong or a migration fails.
 pub async fn serve(listener: TcpListener, config: Config, stop: Stop) -> anyhow::Result<()> {
     tracing::info!(?config, "starting");
-    let (registry, ready, door) = (common::metrics::registry(), Ready::default(), start::Door::default());
-    let http = common::http::serve(listener, door.router(&registry, &ready), stop.clone());
-    let work = async {
-        let opened = open(&config, &registry, &ready, &door, &stop).await;
-        // A stop while waiting for a server is no failure.
-        let failed = opened.is_err() && !stop.is_stopped();
-        if failed {
-            stop.stop();
-        }
-        if failed { opened } else { Ok(()) }
-    };
-    let ((), opened) = tokio::join!(http, work);
-    ready.set(false);
-    stop.stop();
-    stop.drained().await;
-    opened
+    let registry = common::metrics::registry();
+    serve_when_open(listener, &registry, &stop, open(&config, &registry, &stop)).await
 }
 
-async fn open(
-    config: &Config,
-    registry: &prometheus::Registry,
-    ready: &Ready,
-    door: &start::Door,
-    stop: &Stop,
-) -> anyhow::Result<()> {
+async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Result<Router> {
     let (clock, kafka, trust) = (&config.clock, &config.kafka, &config.trust);
     let metrics = Metrics::register(registry)?;
     let internal = InternalKey::read(&trust.internal_key_file)?;
@@ -92,18 +73,15 @@ async fn open(
     let nudge = Nudge::default();
     let relay = outbox::relay(pg.clone(), kafka.clone(), producer, nudge.clone(), stop.clone());
     stop.spawn("outbox relay", relay);
-    stop.spawn("outbox watch", start::watch_outbox(pg.clone(), clock.clone(), metrics.clone(), stop.clone()));
+    let (rows, age_ms) = (metrics.outbox_rows.clone(), metrics.outbox_age_ms.clone());
+    stop.spawn("outbox watch", outbox::watch(pg.clone(), clock.clone(), rows, age_ms, stop.clone()));
     stock::writer::start(Stage {
-        pool: start::writer_pool(&pg),
+        pool: stock::writer::pool(&pg),
         kafka: kafka.clone(),
         clock: clock.clone(),
         metrics,
         nudge: nudge.clone(),
         stop: stop.clone(),
     });
-    let app = App { pg, verifier, clock: clock.clone(), nudge };
-    door.open(observed(routes::routes(app), registry, ready)?);
-    ready.set(true);
-    tracing::info!("ready");
-    Ok(())
+    Ok(routes::routes(App { pg, verifier, clock: clock.clone(), nudge }))
 }

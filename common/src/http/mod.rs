@@ -1,6 +1,7 @@
-//! HTTP plumbing of the services: the accept loop here, [`extract`] in front of handlers, [`problem`] behind
-//! them, [`observe`] around them.
+//! HTTP plumbing of the services: the accept loop here, [`door`] while a service starts, [`extract`] in front of
+//! handlers, [`problem`] behind them, [`observe`] around them.
 
+pub mod door;
 pub mod extract;
 pub mod observe;
 pub mod problem;

@@ -94,7 +94,7 @@ async fn checkout(app: &App, user: UserId, id: OrderId) -> Result<CheckoutView, 
         return Err(Error::Forbidden);
     }
     rules::payable(order.state, order.expires_at, app.clock.now())?;
-    let back = format!("{}/shopper/?order={id}&payment=", app.config.public_url.trim_end_matches('/'));
+    let back = format!("{}/order.html?order={id}&payment=", app.config.public_url.trim_end_matches('/'));
     Ok(CheckoutView {
         client_key: app.config.payment_client_key.clone(),
         amount: order.total_price,

@@ -33,7 +33,7 @@ async fn the_page_is_told_what_to_pay() {
     let view: CheckoutView = shopper.http.post(&path, &json!({})).await.unwrap().expect(200).body();
     assert_eq!((view.amount.0, view.order_name.as_str()), (1_000, "product 1"));
     assert_eq!(view.client_key, "test_ck_order");
-    assert_eq!(view.success_url, format!("http://shop.test/shopper/?order={order}&payment=success"));
+    assert_eq!(view.success_url, format!("http://shop.test/order.html?order={order}&payment=success"));
     assert_eq!(view.customer_key.len(), 32);
     let request = shopper.http.request(reqwest::Method::POST, &path);
     let empty = testkit::client::Http::send("empty body".into(), request).await.unwrap();

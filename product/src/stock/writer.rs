@@ -16,6 +16,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message as _};
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::oneshot;
 
@@ -25,6 +26,8 @@ use super::store::{self, Place};
 
 /// The consumer group, without the deployment's prefix.
 const GROUP: &str = "product-stock";
+/// Connections of the stock stage: one per partition that a replica can get (4), one to begin with.
+const CONNECTIONS_MAX: u32 = 5;
 /// Longest wait for a record; also how late a stop is seen.
 const POLL: Duration = Duration::from_millis(50);
 /// Between two commits of the group's offsets.
@@ -33,6 +36,15 @@ const COMMIT: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_secs(5);
 /// Between two tries of what failed: the broker's or the database's absence.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// A pool for the stock stage alone: however busy requests are, a batch finds its connection.
+#[must_use]
+pub fn pool(pg: &PgPool) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(Duration::from_secs(2))
+        .connect_lazy_with((*pg.connect_options()).clone())
+}
 
 /// Reads until the stop, on a thread of its own.
 pub fn start(stage: Stage) {

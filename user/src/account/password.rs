@@ -1,0 +1,150 @@
+//! Password hashes: argon2id with 19 MiB, 2 passes, 1 lane (an OWASP set), in a bounded pool.
+//!
+//! A hash takes a core for about 20 ms and 19 MiB for as long. Unbounded, a crowd that logs in just before a sale
+//! would take all memory and all cores; so as many run as there are cores, some wait, and the rest is told to come
+//! back.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use prometheus::Histogram;
+use tokio::sync::Semaphore;
+
+use crate::error::Error;
+
+/// A stored hash that no password matches.
+pub(crate) const UNUSABLE: &str = "!";
+
+/// Hashes and verifies. Clones share the pool.
+#[derive(Debug, Clone)]
+pub(crate) struct Hasher(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    /// One for every hash that runs or waits.
+    places: Arc<Semaphore>,
+    /// One for every hash that runs.
+    turns: Arc<Semaphore>,
+    /// Verified where there is no account, so that the answer takes as long as where there is one.
+    dummy: String,
+    seconds: Histogram,
+}
+
+impl Hasher {
+    /// A pool that computes `at_once` hashes and lets `waiting_max` more wait.
+    ///
+    /// # Errors
+    /// When there are no random numbers.
+    pub(crate) fn new(at_once: NonZeroUsize, waiting_max: usize, seconds: Histogram) -> anyhow::Result<Self> {
+        let at_once = at_once.get();
+        let places = at_once.saturating_add(waiting_max).min(Semaphore::MAX_PERMITS);
+        Ok(Self(Arc::new(Pool {
+            places: Arc::new(Semaphore::new(places)),
+            turns: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))),
+            dummy: hash("no account has this password")?,
+            seconds,
+        })))
+    }
+
+    /// The hash to store.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when the pool is full.
+    pub(crate) async fn hash(&self, password: String) -> Result<String, Error> {
+        Ok(self.compute(move |_| hash(&password)).await??)
+    }
+
+    /// Whether the password is the stored hash's. Takes as long without one, or with one that is unusable.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when the pool is full.
+    pub(crate) async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, Error> {
+        self.compute(move |dummy| match stored.as_deref().map(PasswordHash::new) {
+            Some(Ok(stored)) => matches(&password, &stored),
+            _ => {
+                let dummy = PasswordHash::new(dummy).expect("made by this module");
+                std::hint::black_box(matches(&password, &dummy));
+                false
+            }
+        })
+        .await
+    }
+
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&str) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let pool = Arc::clone(&self.0);
+        let place = Arc::clone(&pool.places).try_acquire_owned().map_err(|_| Error::Busy)?;
+        let turn = Arc::clone(&pool.turns).acquire_owned().await.context("the pool is never closed")?;
+        // Both go with the work: a client that hangs up does not make room while its hash still runs.
+        let task = tokio::task::spawn_blocking(move || {
+            let timer = pool.seconds.start_timer();
+            let result = work(&pool.dummy);
+            timer.observe_duration();
+            drop((place, turn));
+            result
+        });
+        Ok(task.await.context("hashing")?)
+    }
+}
+
+/// Computes a hash right here.
+///
+/// # Errors
+/// When there are no random numbers.
+pub(crate) fn hash(password: &str) -> anyhow::Result<String> {
+    let hash = argon2().hash_password(password.as_bytes()).context("hashing")?;
+    Ok(hash.to_string())
+}
+
+fn matches(password: &str, stored: &PasswordHash) -> bool {
+    argon2().verify_password(password.as_bytes(), stored).is_ok()
+}
+
+fn argon2() -> Argon2<'static> {
+    let params = Params::new(19 * 1024, 2, 1, None).expect("within argon2's limits");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hasher(at_once: usize, waiting_max: usize) -> Hasher {
+        let seconds = common::metrics::make::Histogram("hash_seconds", "test", &[]).unwrap();
+        Hasher::new(at_once.try_into().unwrap(), waiting_max, seconds).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_verifies() {
+        let hasher = hasher(1, 0);
+        let stored = hasher.hash("right-horse-1".into()).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(hasher.verify("right-horse-1".into(), Some(stored.clone())).await.unwrap());
+        assert!(!hasher.verify("wrong-horse-1".into(), Some(stored)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn nothing_verifies_without_a_usable_hash() {
+        let hasher = hasher(1, 0);
+        for stored in [None, Some(UNUSABLE.to_owned()), Some(String::new())] {
+            assert!(!hasher.verify("no account has this password".into(), stored).await.unwrap());
+        }
+        assert_eq!(hasher.0.seconds.get_sample_count(), 3, "each costs a whole hash");
+    }
+
+    #[tokio::test]
+    async fn a_full_pool_refuses_and_an_empty_one_does_not() {
+        let hasher = hasher(1, 1);
+        let running = Arc::clone(&hasher.0.places).try_acquire_owned().unwrap();
+        let waiting = Arc::clone(&hasher.0.places).try_acquire_owned().unwrap();
+        assert!(matches!(hasher.hash("some-password-1".into()).await, Err(Error::Busy)));
+        drop((running, waiting));
+        assert!(hasher.hash("some-password-1".into()).await.is_ok());
+    }
+}

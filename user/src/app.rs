@@ -1,0 +1,62 @@
+//! What handlers work with.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use common::auth::Verifier;
+use common::auth::jwks::KeySet;
+use common::auth::key::{InternalKey, SigningKey};
+use common::clock::Clock;
+use common::stop::Stop;
+use common::wire::token::Jwks;
+use prometheus::Registry;
+use sqlx::PgPool;
+
+use crate::account::password::Hasher;
+use crate::metrics::Metrics;
+use crate::{Config, MIGRATIONS};
+
+/// The service's parts. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) pg: PgPool,
+    pub(crate) clock: Clock,
+    pub(crate) key: Arc<SigningKey>,
+    pub(crate) verifier: Verifier,
+    pub(crate) hasher: Hasher,
+    pub(crate) metrics: Metrics,
+    pub(crate) session_ttl_s: u32,
+}
+
+impl App {
+    /// Reads the keys, then waits for the database.
+    pub(crate) async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Result<Self> {
+        let key = SigningKey::read(&config.identity_key_file)?;
+        let internal = InternalKey::read(&config.internal_key_file)?;
+        // Identities are verified with the keys that this service publishes; no route here needs a pass.
+        let verifier = Verifier::new(
+            KeySet::fixed(&key.jwks())?,
+            KeySet::fixed(&Jwks::default())?,
+            internal,
+            config.clock.clone(),
+        );
+        let metrics = Metrics::register(registry)?;
+        let hash_seconds = metrics.hash_seconds.clone();
+        let hasher = Hasher::new(config.hashes_at_once(), config.hash_waiting_max, hash_seconds)?;
+        Ok(Self {
+            pg: common::pg::open(&config.pg, &MIGRATIONS, stop).await?,
+            clock: config.clock.clone(),
+            key: Arc::new(key),
+            verifier,
+            hasher,
+            metrics,
+            session_ttl_s: config.session_ttl_s,
+        })
+    }
+}
+
+impl FromRef<App> for Verifier {
+    fn from_ref(app: &App) -> Self {
+        app.verifier.clone()
+    }
+}

@@ -1,0 +1,75 @@
+//! The command line: settings of the service, or one of its tools.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Subcommand};
+use common::auth::key::SigningKey;
+use common::config::Pg;
+use common::stop::Stop;
+
+use crate::{Config, MIGRATIONS, account};
+
+/// What the process is to do.
+#[derive(Debug)]
+pub enum Task {
+    /// Serve, which is the default.
+    Serve(Box<Config>),
+    /// Do one thing and end.
+    Tool(Tool),
+}
+
+/// Things to do once.
+#[derive(Debug, Subcommand)]
+pub enum Tool {
+    /// Makes the accounts `admin`, `manager`, `seller` and `shopper` with published passwords, and shoppers for
+    /// load; prints them as JSON. For development: may run again, changes nothing that is there.
+    Seed(Seed),
+    /// Writes a new signing key to FILE and prints its name.
+    Keygen {
+        /// Where to; must not exist.
+        file: PathBuf,
+    },
+}
+
+/// Settings of `user seed`.
+#[derive(Debug, Args)]
+pub struct Seed {
+    #[command(flatten)]
+    pg: Pg,
+    /// Load shoppers `s000001`, `s000002`, …: accounts that nobody can log in to, with contiguous ids.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=account::seed::SHOPPERS_MAX))]
+    shoppers: u32,
+}
+
+impl Task {
+    /// Reads the command line and the environment; ends the process with a message when they are wrong.
+    #[must_use]
+    pub fn from_args() -> Self {
+        // The service's settings stay at the top level, so that `--help` shows them; a tool does not need them.
+        let command = Tool::augment_subcommands(Config::command()).subcommand_negates_reqs(true);
+        let matches = command.subcommand_required(false).arg_required_else_help(false).get_matches();
+        let task = match matches.subcommand_name() {
+            Some(_) => Tool::from_arg_matches(&matches).map(Self::Tool),
+            None => Config::from_arg_matches(&matches).map(|config| Self::Serve(Box::new(config))),
+        };
+        task.unwrap_or_else(|error| error.exit())
+    }
+}
+
+impl Tool {
+    /// Does it; what comes back is for standard output.
+    ///
+    /// # Errors
+    /// When the database or the file is not as it should be.
+    pub async fn run(self, stop: Stop) -> anyhow::Result<String> {
+        match self {
+            Self::Keygen { file } => SigningKey::generate(&file),
+            Self::Seed(seed) => {
+                let pg = common::pg::open(&seed.pg, &MIGRATIONS, &stop).await?;
+                let seeded = account::seed::run(&pg, seed.shoppers).await?;
+                pg.close().await;
+                Ok(serde_json::to_string(&seeded)?)
+            }
+        }
+    }
+}

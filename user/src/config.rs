@@ -1,0 +1,52 @@
+//! Settings, from the environment.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Parser;
+use common::clock::Clock;
+use common::config::{Pg, Telemetry};
+
+/// Accounts, logins, identity tokens.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "user", version, about)]
+pub struct Config {
+    /// Where to listen.
+    #[arg(long, env = "USER_LISTEN", default_value = "127.0.0.1:8081")]
+    pub listen: SocketAddr,
+    /// Logs.
+    #[command(flatten)]
+    pub telemetry: Telemetry,
+    /// The database.
+    #[command(flatten)]
+    pub pg: Pg,
+    /// File with the key that signs identities: Ed25519, PKCS#8 PEM; `user keygen` makes one. All replicas share it.
+    #[arg(long, env = "IDENTITY_KEY_FILE")]
+    pub identity_key_file: PathBuf,
+    /// File with the key (64 or more hex digits) of the assertion that the gateway and the services share.
+    #[arg(long, env = "INTERNAL_KEY_FILE")]
+    pub internal_key_file: PathBuf,
+    /// How long a login lasts without being used, in seconds: 30 days.
+    #[arg(long, env = "USER_SESSION_TTL_S", default_value_t = 2_592_000,
+          value_parser = clap::value_parser!(u32).range(60..))]
+    pub session_ttl_s: u32,
+    /// Password hashes that are computed at once, 19 MiB and one core each. Without it: one per core.
+    #[arg(long, env = "USER_HASH_PARALLEL")]
+    pub hash_parallel: Option<NonZeroUsize>,
+    /// Password hashes that may wait for their turn; more get 503. At about 20 ms each, 64 on two cores wait for
+    /// less than a second, which is what the answer's `Retry-After` says.
+    #[arg(long, env = "USER_HASH_WAITING_MAX", default_value_t = 64)]
+    pub hash_waiting_max: usize,
+    /// Where time comes from.
+    #[arg(skip = Clock::system())]
+    pub clock: Clock,
+}
+
+impl Config {
+    /// Password hashes that are computed at once.
+    #[must_use]
+    pub fn hashes_at_once(&self) -> NonZeroUsize {
+        self.hash_parallel.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+    }
+}

@@ -1,0 +1,65 @@
+//! Everything that can go wrong here, and what a client sees of it.
+
+use axum::response::{IntoResponse, Response};
+use common::http::problem::Failure;
+use http::StatusCode;
+
+/// Why a request fails. The text is for the client.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Another account, deleted or not, has it.
+    #[error("the login id is taken")]
+    LoginIdTaken,
+    /// One answer for every reason, so that it does not tell which login ids exist.
+    #[error("the login id or the password is wrong")]
+    WrongCredentials,
+    /// No such account, or it was deleted.
+    #[error("there is no such user")]
+    UnknownUser,
+    /// Too many passwords wait to be hashed.
+    #[error("too many logins at once; try again soon")]
+    Busy,
+    /// The database cannot answer now.
+    #[error("the store cannot be reached; try again soon")]
+    Unavailable(#[source] sqlx::Error),
+    /// Our fault; the cause goes to the log only.
+    #[error("internal error")]
+    Internal(#[from] anyhow::Error),
+}
+
+impl Error {
+    fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::LoginIdTaken => (StatusCode::CONFLICT, "login-id-taken"),
+            Self::WrongCredentials => (StatusCode::UNAUTHORIZED, "wrong-credentials"),
+            Self::UnknownUser => (StatusCode::NOT_FOUND, "unknown-user"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error"),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if common::pg::is_passing(&error) { Self::Unavailable(error) } else { Self::Internal(error.into()) }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (status, code) = error.kind();
+        match &error {
+            Error::Internal(cause) => Self::internal(cause),
+            Error::Busy => Self::unavailable(code, 1, None),
+            Error::Unavailable(cause) => Self::unavailable(code, 1, Some(cause.to_string())),
+            _ => Self::new(status, code, error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        Failure::from(self).into_response()
+    }
+}

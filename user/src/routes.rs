@@ -1,0 +1,16 @@
+//! Every URL of the service.
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::app::App;
+use crate::{account, session};
+
+pub(crate) fn routes(app: App) -> Router {
+    Router::new()
+        .route("/api/auth/signup", post(account::http::sign_up)) // anyone
+        .route("/api/auth/login", post(session::http::log_in)) // anyone
+        .route("/api/users/me", get(account::http::me)) // self
+        .route("/.well-known/jwks.json", get(session::http::keys)) // anyone
+        .with_state(app)
+}
