@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! `cargo dev`: see `cargo dev --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dev::run(std::env::args().skip(1))
+}

@@ -7,6 +7,8 @@
 //! | [`port`] | ports that parallel launchers do not take from each other |
 //! | [`packages`] | the system packages all this needs |
 //! | [`jars`] | Apache Kafka from Maven, fetched once |
+//! | `isolate`, `issuers`, `client`, `eventually`, `wire` | feature `clients`: a test's own corner of the servers, its tokens, its HTTP client, its patience, its faults |
+//! | `sandbox` | feature `sandbox`: the payment provider's stand-in |
 //! | [`http`] | a small blocking HTTP client for readiness and for the launcher |
 //!
 //! Default features use the standard library alone, so that `cargo dev` runs on a machine that has none of the
@@ -23,3 +25,24 @@ pub mod process;
 pub mod redis;
 
 pub use error::{Error, Result};
+
+#[cfg(feature = "clients")]
+pub mod client;
+#[cfg(feature = "clients")]
+pub mod eventually;
+#[cfg(feature = "clients")]
+pub mod isolate;
+#[cfg(feature = "clients")]
+pub mod issuers;
+#[cfg(feature = "clients")]
+pub mod wire;
+
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+
+#[cfg(feature = "clients")]
+pub use client::clock;
+#[cfg(feature = "clients")]
+pub use eventually::eventually;
+#[cfg(feature = "clients")]
+pub use isolate::{database, redis_url, servers, topic_prefix};

@@ -19,13 +19,14 @@ const USER: &str = "postgres";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_millis(3500);
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
-/// How long the sessions of a killed server may hold its shared memory.
+/// How long the sessions of a killed server may go on.
 const OLD_SESSIONS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A PostgreSQL server on the loopback address.
 pub struct Postgres {
     process: Process,
     port: u16,
+    data: PathBuf,
 }
 
 impl Postgres {
@@ -39,6 +40,7 @@ impl Postgres {
         let log = dir.join("postgres.log");
         let data = data_dir(dir)?;
         init(&bin, &data, &log)?;
+        await_old_sessions(&data)?;
         let own_data = data.clone();
         let spec = Spec::new("postgres", bin.join("postgres"))
             .args(["-D".as_ref(), data.as_os_str()])
@@ -50,7 +52,7 @@ impl Postgres {
             // INT ends the sessions and then the server; TERM would wait for clients to leave.
             .stop("INT", STOP_WITHIN)
             .ready(READY_WITHIN, move |pid| probe(&own_data, port, pid));
-        Ok(Self { process: Process::start(spec)?, port })
+        Ok(Self { process: Process::start(spec)?, port, data })
     }
 
     /// `postgres://postgres@127.0.0.1:<port>`, to which a database name may be added.
@@ -65,18 +67,9 @@ impl Server for Postgres {
     }
 
     fn restart(&mut self) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            match self.process.restart() {
-                Err(error)
-                    if error.to_string().contains("shared memory block")
-                        && started.elapsed() < OLD_SESSIONS_WITHIN =>
-                {
-                    thread::sleep(Duration::from_millis(50));
-                }
-                result => return result,
-            }
-        }
+        self.process.stop();
+        await_old_sessions(&self.data)?;
+        self.process.restart()
     }
 }
 
@@ -169,6 +162,33 @@ fn init(bin: &Path, data: &Path, log: &Path) -> Result<()> {
         .dir("/")
         .log(log);
     run_checked(spec)
+}
+
+/// Waits for the sessions of a server that was killed, and takes its pid file away: the server would take a process
+/// that nobody waited for, as in a container without an init, for one that runs.
+fn await_old_sessions(data: &Path) -> Result<()> {
+    let started = Instant::now();
+    while let Some(pid) = process_in(data) {
+        if started.elapsed() > OLD_SESSIONS_WITHIN {
+            return Err(Error::new(format!("a PostgreSQL (pid {pid}) still uses {}", data.display())));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let file = data.join("postmaster.pid");
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::new(format!("cannot remove {}: {error}", file.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A process that works in this folder, as the server and all its sessions do in that of their data.
+fn process_in(data: &Path) -> Option<u32> {
+    let data = fs::canonicalize(data).ok()?;
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data))
 }
 
 fn ids(user: &str) -> Result<(u32, u32)> {

@@ -60,7 +60,7 @@ pub fn next_database(url: &str) -> Result<u16> {
     let wrong = || Error::new(format!("not the address of a Redis server: {url}"));
     let address = url.strip_prefix("redis://").and_then(|rest| rest.split('/').next()).ok_or_else(wrong)?;
     let address = address.parse().map_err(|_| wrong())?;
-    let answer = ask(address, "INCR astraphe-test-database").context(url)?;
+    let answer = ask(address, "INCR testkit:databases").context(url)?;
     let count = answer.strip_prefix(':').and_then(|rest| rest.lines().next()?.parse::<u16>().ok());
     count
         .filter(|count| *count < DATABASES)

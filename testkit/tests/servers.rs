@@ -14,7 +14,7 @@ struct Dir(PathBuf);
 impl Dir {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("astraphe-testkit-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
+        std::fs::create_dir_all(&path).expect("a temporary folder");
         Self(path)
     }
 }
@@ -30,13 +30,13 @@ fn redis_is_killed_and_finds_its_port_again() {
     let dir = Dir::new("redis");
     let mut redis = port::on_free_port(|port| Redis::start(&dir.0, port)).unwrap();
     let (url, first) = (redis.url(), redis.process().pid());
-    redis.process().kill9();
+    redis.kill9();
     assert!(!is_alive(first));
     redis.restart().unwrap();
     assert_eq!(redis.url(), url);
     let second = redis.process().pid();
     assert_ne!(next_database(&url).unwrap(), next_database(&url).unwrap());
-    redis.process().stop();
+    redis.stop();
     assert!(!is_alive(second));
 }
 
@@ -45,7 +45,7 @@ fn postgres_is_killed_and_finds_its_port_again() {
     let dir = Dir::new("postgres");
     let mut postgres = port::on_free_port(|port| Postgres::start(&dir.0, port)).unwrap();
     let (url, first) = (postgres.url(), postgres.process().pid());
-    postgres.process().kill9();
+    postgres.kill9();
     assert!(!is_alive(first));
     postgres.restart().unwrap();
     assert_eq!(postgres.url(), url);
@@ -58,7 +58,7 @@ fn kafka_is_killed_and_finds_its_port_again() {
     let jars = jars::ensure(&dir.0).unwrap();
     let mut kafka = port::on_free_port(|port| Kafka::start(&dir.0, port, &jars)).unwrap();
     let (url, first) = (kafka.url(), kafka.process().pid());
-    kafka.process().kill9();
+    kafka.kill9();
     assert!(!is_alive(first));
     kafka.restart().unwrap();
     assert_eq!(kafka.url(), url);

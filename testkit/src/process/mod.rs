@@ -1,27 +1,28 @@
 //! Child processes: they die with this process, write to a log file, are waited for until they really answer, and
 //! are stopped in order.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
+
+mod spawn;
+mod spec;
+
+use spawn::spawn;
+pub use spec::Spec;
 
 /// Says with the child's pid whether it is ready, else what it answered.
 pub type Probe = Arc<dyn Fn(u32) -> std::result::Result<(), String> + Send + Sync>;
 
 /// Between two looks at a child that starts or stops.
 const POLL: Duration = Duration::from_millis(20);
-
-/// Open files a child may have: every waiting shopper is a connection. Only as far as the hard limit allows.
-const OPEN_FILES_MAX: u64 = 524_288;
 
 /// Set once this process was told to stop: nothing is waited for any more.
 static CANCELLED: AtomicBool = AtomicBool::new(false);
@@ -34,144 +35,6 @@ pub fn cancel() {
 /// Whether [`cancel`] was called.
 pub fn is_cancelled() -> bool {
     CANCELLED.load(Ordering::Relaxed)
-}
-
-/// How to start a process.
-#[derive(Clone)]
-pub struct Spec {
-    name: String,
-    program: OsString,
-    args: Vec<OsString>,
-    envs: Vec<(OsString, OsString)>,
-    removed_envs: Vec<OsString>,
-    dir: Option<PathBuf>,
-    log: Option<PathBuf>,
-    answer: Option<PathBuf>,
-    give_up: Option<Arc<AtomicBool>>,
-    user: Option<&'static str>,
-    stop_signal: &'static str,
-    stop_within: Duration,
-    ready: Option<(Duration, Probe)>,
-}
-
-impl Spec {
-    /// A process called `name` in messages; `program` is a path or is looked up in `PATH`.
-    pub fn new(name: impl Into<String>, program: impl AsRef<OsStr>) -> Self {
-        Self {
-            name: name.into(),
-            program: program.as_ref().to_owned(),
-            args: Vec::new(),
-            envs: Vec::new(),
-            removed_envs: Vec::new(),
-            dir: None,
-            log: None,
-            answer: None,
-            give_up: None,
-            user: None,
-            stop_signal: "TERM",
-            stop_within: Duration::from_secs(5),
-            ready: None,
-        }
-    }
-
-    /// Adds arguments.
-    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
-        self
-    }
-
-    /// Sets an environment variable; all others are inherited.
-    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.envs.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
-        self
-    }
-
-    /// Takes an inherited environment variable away.
-    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
-        self.removed_envs.push(name.as_ref().to_owned());
-        self
-    }
-
-    /// The directory it starts in.
-    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.dir = Some(dir.into());
-        self
-    }
-
-    /// Appends its output to this file. Without it the output is this process's own.
-    pub fn log(mut self, log: impl Into<PathBuf>) -> Self {
-        self.log = Some(log.into());
-        self
-    }
-
-    /// Writes its standard output to this file, for a command whose answer is read; the log has the rest.
-    pub fn answer(mut self, file: impl Into<PathBuf>) -> Self {
-        self.answer = Some(file.into());
-        self
-    }
-
-    /// Ends the wait for readiness once this is set: another process of the same start failed.
-    pub fn give_up(mut self, flag: Arc<AtomicBool>) -> Self {
-        self.give_up = Some(flag);
-        self
-    }
-
-    /// Runs it as this system user; only root can.
-    pub fn user(mut self, user: Option<&'static str>) -> Self {
-        self.user = user;
-        self
-    }
-
-    /// How it is asked to stop, and how long it has before it is killed. Default: `TERM`, 5 s.
-    pub fn stop(mut self, signal: &'static str, within: Duration) -> Self {
-        self.stop_signal = signal;
-        self.stop_within = within;
-        self
-    }
-
-    /// When it is ready. Without a probe a process counts as ready once it is spawned.
-    pub fn ready(
-        mut self,
-        within: Duration,
-        probe: impl Fn(u32) -> std::result::Result<(), String> + Send + Sync + 'static,
-    ) -> Self {
-        self.ready = Some((within, Arc::new(probe)));
-        self
-    }
-
-    fn command(&self) -> Result<Command> {
-        let mut command = match open_files_limit() {
-            Some(limit) => {
-                let mut command = Command::new("prlimit");
-                command.arg(format!("--nofile={limit}:")).arg("setpriv");
-                command
-            }
-            None => Command::new("setpriv"),
-        };
-        command.args(["--pdeathsig", "KILL"]);
-        if let Some(user) = self.user {
-            command.args(["--reuid", user, "--regid", user, "--init-groups"]);
-        }
-        command.arg("--").arg(&self.program).args(&self.args);
-        for name in &self.removed_envs {
-            command.env_remove(name);
-        }
-        command.envs(self.envs.iter().map(|(name, value)| (name, value)));
-        if let Some(dir) = &self.dir {
-            command.current_dir(dir);
-        }
-        command.stdin(Stdio::null());
-        if let Some(path) = &self.log {
-            let log = open_log(path)?;
-            command.stderr(log.try_clone().context(format!("cannot use {}", path.display()))?).stdout(log);
-        }
-        if let Some(path) = &self.answer {
-            command.stdout(File::create(path).context(format!("cannot write {}", path.display()))?);
-        }
-        // Its own group, so that Ctrl-C reaches the launcher alone and the children stop in the launcher's order.
-        command.process_group(0);
-        Ok(command)
-    }
 }
 
 /// A running (or ended) child process. Dropping it stops it.
@@ -255,7 +118,8 @@ impl Process {
         if self.exited().is_some() {
             return;
         }
-        signal(self.pid(), self.spec.stop_signal);
+        // All of its group: cargo does not pass a signal on to the tests that it runs.
+        send(&format!("-{}", self.pid()), self.spec.stop_signal);
         let asked = Instant::now();
         while asked.elapsed() < within {
             if self.exited().is_some() {
@@ -313,6 +177,16 @@ pub trait Server: Send {
     fn restart(&mut self) -> Result<()> {
         self.process().restart()
     }
+
+    /// Kills it with SIGKILL.
+    fn kill9(&mut self) {
+        self.process().kill9();
+    }
+
+    /// Stops it in order.
+    fn stop(&mut self) {
+        self.process().stop();
+    }
 }
 
 impl Server for Process {
@@ -350,9 +224,14 @@ pub fn run_checked(spec: Spec) -> Result<()> {
 
 /// Sends a signal by name (`TERM`, `INT`) to a process.
 pub fn signal(pid: u32, signal: &str) {
+    send(&pid.to_string(), signal);
+}
+
+/// `target` is a pid, or with a minus in front the group of that process.
+fn send(target: &str, signal: &str) {
     // The shell's own `kill` is there on every system; the program of that name is not.
     Command::new("sh")
-        .args(["-c", &format!("kill -s {signal} {pid}")])
+        .args(["-c", &format!("kill -s {signal} -- {target}")])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -360,51 +239,18 @@ pub fn signal(pid: u32, signal: &str) {
         .ok();
 }
 
-/// Whether a process with this id exists.
+/// Whether a process with this id runs. One that ended and that nobody waited for does not.
 pub fn is_alive(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the program's name in parentheses.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
-
-type Job = (Command, mpsc::Sender<std::io::Result<Child>>);
 
 fn spawn_logged(spec: &Spec) -> Result<(Child, u64)> {
     let command = spec.command()?;
     let log_start = spec.log.as_ref().and_then(|log| fs::metadata(log).ok()).map_or(0, |data| data.len());
     let child = spawn(command).context(format!("cannot start {}", spec.name))?;
     Ok((child, log_start))
-}
-
-/// Spawns from the one thread that lives as long as this process: the kernel sends a child its parent-death signal
-/// when the *thread* that made it ends.
-fn spawn(command: Command) -> std::io::Result<Child> {
-    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Job>>> = OnceLock::new();
-    let spawner = SPAWNER.get_or_init(|| {
-        let (sender, jobs) = mpsc::channel::<Job>();
-        thread::spawn(move || {
-            for (mut command, answer) in jobs {
-                answer.send(command.spawn()).ok();
-            }
-        });
-        Mutex::new(sender)
-    });
-    let (answer, child) = mpsc::channel();
-    spawner
-        .lock()
-        .expect("nothing panics while it holds this lock")
-        .send((command, answer))
-        .expect("the spawner never ends");
-    child.recv().expect("the spawner answers every job")
-}
-
-fn open_log(path: &Path) -> Result<File> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).context(format!("cannot create {}", parent.display()))?;
-    }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .context(format!("cannot write {}", path.display()))
 }
 
 fn read_from(path: &Path, start: u64) -> String {
@@ -423,14 +269,4 @@ fn last_lines(log: &str) -> String {
     let tail = lines[lines.len().saturating_sub(3)..].join(" | ");
     let short: String = tail.chars().take(600).collect();
     if short.is_empty() { String::new() } else { format!(": {short}") }
-}
-
-/// The soft limit to set for children, or nothing when the present one is enough.
-fn open_files_limit() -> Option<u64> {
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let mut numbers = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace();
-    let parse = |text: &str| if text == "unlimited" { Some(u64::MAX) } else { text.parse().ok() };
-    let (soft, hard): (u64, u64) = (parse(numbers.next()?)?, parse(numbers.next()?)?);
-    let wanted = hard.min(OPEN_FILES_MAX);
-    (soft < wanted).then_some(wanted)
 }

@@ -1,0 +1,13 @@
+//! The whole platform, end to end: every service a process of its own, everything over HTTP through the gateway.
+//!
+//! Most tests share one stack, apart by product and shoppers; those that kill processes start their own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod buy;
+mod crash;
+mod rush;
+mod shop;
+mod timing;
+mod tokens;
