@@ -1,2 +1,19 @@
-//! x
-fn main() {}
+//! `queue-server`: the service by default; `queue-server keygen FILE` makes its key.
+
+use std::io::Write as _;
+
+use common::auth::key::SigningKey;
+use common::stop::Stop;
+use queue_server::cli::Task;
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config = match Task::from_args() {
+        Task::Serve(config) => config,
+        Task::Keygen(file) => return Ok(writeln!(std::io::stdout(), "{}", SigningKey::generate(&file)?)?),
+    };
+    common::telemetry::start("queue-server", &config.telemetry)?;
+    let listener = TcpListener::bind(config.listen).await?;
+    queue_server::serve(listener, *config, Stop::on_signals()?).await
+}

@@ -1,0 +1,108 @@
+//! Benchmarks: one figure each, and beside it the limit that the same machine reached in the same run. Absolute figures
+//! say little about another machine; the ratio does.
+
+mod gateway;
+mod join;
+mod load;
+mod order;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use serde::Serialize;
+
+use crate::report;
+use crate::stack::Stack;
+
+/// Options of a benchmark.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// What is measured.
+    what: What,
+    /// Describes the running platform.
+    #[arg(long, default_value = ".dev/stack.json")]
+    stack: PathBuf,
+    /// Each measurement lasts this long.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Writes the result here, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// Registrations at the waiting room, against a bare script on its Redis.
+    Join,
+    /// Orders from placed to decided, against a row lock per order on the same database server.
+    Order,
+    /// Requests per CPU-second of the gateway, against the service behind it.
+    Gateway,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    /// What is measured, and how.
+    title: &'static str,
+    /// The figure.
+    measured: Figure,
+    /// What the machine reaches at most in the same run.
+    limit: Figure,
+    /// The figure as a share of its limit.
+    ratio: f64,
+    /// What else was seen.
+    further: Vec<Figure>,
+}
+
+/// A number with its unit.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+}
+
+impl Figure {
+    fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit }
+    }
+}
+
+impl Figures {
+    fn new(title: &'static str, measured: Figure, limit: Figure, further: Vec<Figure>) -> Self {
+        let ratio = measured.value / limit.value;
+        Self { title, measured, limit, ratio, further }
+    }
+
+    fn table(&self) -> String {
+        let mut out = format!("{}\n\n", self.title);
+        let lines = [("measured", &self.measured), ("limit", &self.limit)];
+        let lines = lines.into_iter().chain(self.further.iter().map(|figure| ("", figure)));
+        for (role, Figure { name, value, unit }) in lines {
+            writeln!(out, "{role:<10}{name:<52}{value:>14.1} {unit}")
+                .expect("writing to a string does not fail");
+        }
+        out + &format!("ratio     {:.3}\n", self.ratio)
+    }
+}
+
+/// Runs one.
+pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
+    let stack = Stack::read(&args.stack)?;
+    let time = Duration::from_secs(args.seconds);
+    let figures = match args.what {
+        What::Join => join::run(&stack, time).await?,
+        What::Order => order::run(&stack, time).await?,
+        What::Gateway => gateway::run(&stack, time).await?,
+    };
+    report::say(&figures.table());
+    if let Some(path) = &args.json {
+        report::save(path, &figures)?;
+    }
+    Ok(true)
+}

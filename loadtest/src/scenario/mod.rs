@@ -1,0 +1,3 @@
+//! What can be run: one file per scenario.
+
+pub(crate) mod rush;

@@ -1,0 +1,66 @@
+//! What every handler and every job has at hand.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::extract::FromRef;
+use common::auth::Verifier;
+use common::auth::jwks::KeySet;
+use common::auth::key::{InternalKey, SigningKey};
+use common::client::Client;
+use common::redis::Connections;
+use common::stop::Stop;
+use prometheus::Registry;
+
+use crate::Config;
+use crate::metrics::Metrics;
+use crate::room::catalog::Catalog;
+use crate::room::store::Store;
+use crate::room::tick::Rooms;
+
+/// The service's state. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) rooms: Rooms,
+    pub(crate) catalog: Catalog,
+    pub(crate) passes: Arc<SigningKey>,
+    pub(crate) verifier: Verifier,
+    pub(crate) metrics: Metrics,
+    pub(crate) config: Arc<Config>,
+    pub(crate) stop: Stop,
+    /// Whether the inputs' topics are there and read.
+    pub(crate) listening: Arc<AtomicBool>,
+}
+
+impl App {
+    /// Reads the keys and starts to connect. Waits for nothing.
+    pub(crate) fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Result<Self> {
+        let passes = SigningKey::read(&config.pass_key_file)?;
+        let verifier = Verifier::new(
+            KeySet::fetched(&config.trust.identity_jwks_url, stop)?,
+            KeySet::fixed(&passes.jwks())?,
+            InternalKey::read(&config.trust.internal_key_file)?,
+            config.clock.clone(),
+        );
+        let store = Store::new(Connections::open(&config.redis)?);
+        let product = Client::new(&config.product_url, verifier.clone())?;
+        Ok(Self {
+            rooms: Rooms::default(),
+            catalog: Catalog::new(product, store.clone()),
+            store,
+            passes: Arc::new(passes),
+            verifier,
+            metrics: Metrics::register(registry)?,
+            config: Arc::new(config),
+            stop: stop.clone(),
+            listening: Arc::default(),
+        })
+    }
+}
+
+impl FromRef<App> for Verifier {
+    fn from_ref(app: &App) -> Self {
+        app.verifier.clone()
+    }
+}

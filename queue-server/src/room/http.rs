@@ -1,0 +1,251 @@
+//! What shoppers, sellers and staff ask of a room.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::Datelike as _;
+use common::auth::Caller;
+use common::http::extract::{self, IdempotencyKey, Path};
+use common::wire::Time;
+use common::wire::id::ProductId;
+use common::wire::queue::{AdmissionsView, Place, ScheduleView, TokenView};
+use common::wire::token::{Jwks, Role};
+use garde::Validate;
+use serde::Deserialize;
+
+use super::store::{Asker, Claimed, Event, Joined, Left, Scheduled, Standing, Status};
+use super::{rules, token};
+use crate::app::App;
+use crate::error::Error;
+
+/// People called by one script: more would keep Redis from everybody else for too long.
+pub(super) const CALLED_MAX: u32 = 1_000;
+
+/// How many to let in by hand.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Admissions {
+    /// 1 to 100,000.
+    #[garde(range(min = 1, max = 100_000))]
+    count: u32,
+}
+
+/// A timetable as wanted.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Timetable {
+    /// Admissions per interval, 1 to 100,000.
+    #[garde(range(min = 1, max = 100_000))]
+    count: u32,
+    /// Length of an interval in seconds, 1 to 3,600.
+    #[garde(range(min = 1, max = 3_600))]
+    interval_s: u32,
+    /// When the first interval begins; without it, at the next boundary of the running timetable.
+    #[garde(custom(within_reason))]
+    starts_at: Option<Time>,
+}
+
+fn within_reason(starts_at: &Option<Time>, (): &()) -> garde::Result {
+    let years = 2000..=2100;
+    match starts_at {
+        Some(at) if !years.contains(&at.year()) => {
+            Err(garde::Error::new("a moment between the years 2000 and 2100"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `POST /api/queue/{product}` → 200 with the place, in every state: the queue handler. A repeat with a known
+/// `Idempotency-Key` has no effect.
+pub(crate) async fn join(
+    State(app): State<App>,
+    Path(product): Path<ProductId>,
+    caller: Caller,
+    key: Option<IdempotencyKey>,
+) -> Result<Json<Place>, Error> {
+    person(&caller)?;
+    let key = key.map(|IdempotencyKey(key)| rules::key_hash(&key));
+    attend(&app, product).await?;
+    let admission_ms = i64::from(app.config.admission_s) * 1_000;
+    let joined = known(&app, product, || app.store.join(product, caller.user, key, admission_ms)).await?;
+    match joined {
+        Joined::Closed => Err(Error::SaleClosed),
+        Joined::AtLimit => Err(Error::PurchaseLimitReached),
+        Joined::Place(standing, event) => {
+            if event.is_some() {
+                app.metrics.joins_total.inc();
+            }
+            if event == Some(Event::Straight) {
+                app.metrics.admissions_total.with_label_values(&["straight"]).inc();
+            }
+            view(&app, product, &caller, &standing).map(Json)
+        }
+    }
+}
+
+/// `GET /api/queue/{product}` → 200 with the place, which this never changes.
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(product): Path<ProductId>,
+    caller: Caller,
+) -> Result<Json<Place>, Error> {
+    person(&caller)?;
+    let standing = known(&app, product, || app.store.place(product, caller.user)).await?;
+    view(&app, product, &caller, &standing).map(Json)
+}
+
+/// `DELETE /api/queue/{product}` → 204, also when repeated.
+pub(crate) async fn leave(
+    State(app): State<App>,
+    Path(product): Path<ProductId>,
+    caller: Caller,
+) -> Result<StatusCode, Error> {
+    person(&caller)?;
+    match known(&app, product, || app.store.leave(product, caller.user)).await? {
+        Left::Gone | Left::Nothing => Ok(StatusCode::NO_CONTENT),
+        Left::Inside => Err(Error::AlreadyAdmitted),
+    }
+}
+
+/// `POST /api/queue/{product}/token` → 200 with the access token; again, with the same right.
+pub(crate) async fn token(
+    State(app): State<App>,
+    Path(product): Path<ProductId>,
+    caller: Caller,
+) -> Result<Json<TokenView>, Error> {
+    person(&caller)?;
+    let admission_ms = i64::from(app.config.admission_s) * 1_000;
+    match known(&app, product, || app.store.claim(product, caller.user, admission_ms)).await? {
+        Claimed::NotReady => Err(Error::NotReady),
+        Claimed::Admitted { admission, now } => {
+            Ok(Json(token::issue(&app.passes, product, &admission, &caller, now)?))
+        }
+    }
+}
+
+/// `POST /api/queue/{product}/admissions` → 200 with how many were let in by hand.
+pub(crate) async fn admit(
+    State(app): State<App>,
+    Path(product): Path<ProductId>,
+    caller: Caller,
+    extract::Json(Admissions { count }): extract::Json<Admissions>,
+) -> Result<Json<AdmissionsView>, Error> {
+    if !is_staff(&caller) {
+        return Err(Error::Forbidden("only ADMIN and MANAGER let shoppers in by hand"));
+    }
+    let claim_ms = i64::from(app.config.claim_s) * 1_000;
+    let mut admitted = 0;
+    while admitted < count {
+        let most = CALLED_MAX.min(count - admitted);
+        let called = match known(&app, product, || app.store.hand(product, most, claim_ms)).await {
+            Ok(called) => called,
+            // Those called before the store went away are in: an error would have them let in twice.
+            Err(Error::Unavailable(_)) if admitted > 0 => break,
+            Err(error) => return Err(error),
+        };
+        admitted += called;
+        app.metrics.admissions_total.with_label_values(&["hand"]).inc_by(called.into());
+        if called < most {
+            break;
+        }
+    }
+    Ok(Json(AdmissionsView { requested: count, admitted }))
+}
+
+/// `PUT /api/queue/{product}/schedule` → 200 with the timetable, started or changed.
+pub(crate) async fn start(
+    State(app): State<App>,
+    Path(product): Path<ProductId>,
+    caller: Caller,
+    extract::Json(wanted): extract::Json<Timetable>,
+) -> Result<Json<ScheduleView>, Error> {
+    let (asker, grid) = (asker(&caller)?, (wanted.count, wanted.interval_s));
+    let starts_at = wanted.starts_at.map(|at| at.timestamp_millis());
+    scheduled(known(&app, product, || app.store.start(product, asker, grid, starts_at)).await?)
+}
+
+/// `DELETE /api/queue/{product}/schedule` → 200 with the timetable, stopped.
+pub(crate) async fn stop(
+    State(app): State<App>,
+    Path(product): Path<ProductId>,
+    caller: Caller,
+) -> Result<Json<ScheduleView>, Error> {
+    let asker = asker(&caller)?;
+    scheduled(known(&app, product, || app.store.stop(product, asker)).await?)
+}
+
+/// `GET /.well-known/jwks.json` → the keys that sign access tokens.
+pub(crate) async fn keys(State(app): State<App>) -> Json<Jwks> {
+    Json(app.passes.jwks())
+}
+
+/// Takes a step; where the room is not known yet, asks for its product once and takes the step again.
+async fn known<T, F>(app: &App, product: ProductId, step: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = anyhow::Result<Option<T>>>,
+{
+    if let Some(answer) = step().await.map_err(Error::Unavailable)? {
+        return Ok(answer);
+    }
+    app.catalog.learn(product).await?;
+    step().await.map_err(Error::Unavailable)?.ok_or(Error::UnknownProduct)
+}
+
+/// Sees to it that a room is ticked, before it gets its first ticket.
+async fn attend(app: &App, product: ProductId) -> Result<(), Error> {
+    if app.rooms.contains(product) {
+        return Ok(());
+    }
+    let room = known(app, product, || app.store.room(product)).await?;
+    // What is closed was taken off the list, and gets no tickets.
+    if room.status != Status::Closed {
+        app.store.enlist(product).await.map_err(Error::Unavailable)?;
+        app.rooms.attend(app, product);
+    }
+    Ok(())
+}
+
+fn view(app: &App, product: ProductId, caller: &Caller, standing: &Standing) -> Result<Place, Error> {
+    let mut place = rules::place(product, caller.user, standing);
+    if let Some(admission) = &standing.admission {
+        let TokenView { token, expires_at } =
+            token::issue(&app.passes, product, admission, caller, standing.now)?;
+        (place.token, place.expires_at) = (Some(token), Some(expires_at));
+    }
+    Ok(place)
+}
+
+fn scheduled(answer: Scheduled) -> Result<Json<ScheduleView>, Error> {
+    match answer {
+        Scheduled::View(view) => Ok(Json(view)),
+        Scheduled::Foreign => Err(Error::Forbidden("the product belongs to another seller")),
+        Scheduled::StoppedByStaff => {
+            Err(Error::Forbidden("an operator stopped this room, and must start it"))
+        }
+        Scheduled::Closed => Err(Error::SaleClosed),
+    }
+}
+
+/// Services have no place in a line.
+fn person(caller: &Caller) -> Result<(), Error> {
+    match caller.role {
+        Role::Service => Err(Error::Forbidden("only people wait")),
+        Role::Customer | Role::Seller | Role::Manager | Role::Admin => Ok(()),
+    }
+}
+
+fn is_staff(caller: &Caller) -> bool {
+    matches!(caller.role, Role::Admin | Role::Manager)
+}
+
+/// Whether a seller is the product's owner is for the room to say.
+fn asker(caller: &Caller) -> Result<Asker, Error> {
+    match caller.role {
+        Role::Admin | Role::Manager | Role::Seller => {
+            Ok(Asker { user: caller.user, is_staff: is_staff(caller) })
+        }
+        Role::Customer | Role::Service => {
+            Err(Error::Forbidden("only the owner of the product, ADMIN and MANAGER may do that"))
+        }
+    }
+}
