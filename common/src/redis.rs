@@ -1,14 +1,19 @@
 //! Redis, behind one door: connections, and scripts by their hash. Only this module names the client library.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use fred::clients::Pool;
-use fred::interfaces::{ClientLike as _, LuaInterface as _};
+use fred::interfaces::{
+    ClientLike as _, HashesInterface as _, KeysInterface as _, LuaInterface as _, SetsInterface as _,
+    StreamsInterface as _,
+};
 use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TcpConfig};
-use fred::types::{FromValue, Value};
+use fred::types::{FromValue, InfoKind};
 
 pub use fred::error::Error;
+pub use fred::types::Value;
 
 use crate::config::Redis;
 
@@ -17,7 +22,7 @@ const COMMAND_MAX: Duration = Duration::from_secs(2);
 
 /// Connections to Redis. Clones share them; every one pipelines.
 #[derive(Debug, Clone)]
-pub struct Connections(pub Pool);
+pub struct Connections(Pool);
 
 impl Connections {
     /// Starts to connect, and to connect again whenever the server goes away. Does not wait: [`Self::ready`] does.
@@ -55,11 +60,65 @@ impl Connections {
         self.0.wait_for_connect().await
     }
 
-    /// Whether the server answers now.
-    pub async fn is_up(&self) -> bool {
-        self.0.ping::<()>(None).await.is_ok()
+    /// A field of a hash.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn hash_field(&self, key: &str, field: &str) -> Result<Option<String>, Error> {
+        self.0.next().hget(key, field).await
+    }
+
+    /// The members of a set of numbers.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn members(&self, key: &str) -> Result<Vec<i64>, Error> {
+        self.0.next().smembers(key).await
+    }
+
+    /// Puts a number into a set.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn add_member(&self, key: &str, member: i64) -> Result<(), Error> {
+        self.0.next().sadd(key, member).await
+    }
+
+    /// Takes a number out of a set.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn remove_member(&self, key: &str, member: i64) -> Result<(), Error> {
+        self.0.next().srem(key, member).await
+    }
+
+    /// Entries of a stream from `from` on (`-`: the first, `(id`: after that one), at most `count`, as id and fields.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn entries(&self, key: &str, from: &str, count: u64) -> Result<Vec<Entry>, Error> {
+        self.0.next().xrange_values(key, from, "+", Some(count)).await
+    }
+
+    /// Deletes keys.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn delete(&self, keys: Vec<String>) -> Result<(), Error> {
+        self.0.next().del(keys).await
+    }
+
+    /// What the server spent on each command since its start: `INFO commandstats`.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn command_stats(&self) -> Result<String, Error> {
+        self.0.next().info(Some(InfoKind::CommandStats)).await
     }
 }
+
+/// An entry of a stream: its id and its fields.
+pub type Entry = (String, HashMap<String, String>);
 
 /// A Lua script, called by its hash and loaded where the server does not know it.
 #[derive(Debug, Clone)]

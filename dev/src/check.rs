@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use testkit::packages::Purpose;
+
 use crate::test::FEATURES;
 use crate::{Failure, cargo, folder, packages, report, signals};
 
 pub(crate) fn run() -> Result<ExitCode, Failure> {
     signals::listen()?;
     // Clippy compiles what the services link.
-    packages::install(&folder::prepare(&crate::root().join(".dev"))?, false)?;
+    packages::install(&folder::prepare(&crate::root().join(".dev"))?, Purpose::Build)?;
     let clippy =
         [&["clippy", "--workspace", "--all-targets"], &FEATURES[..], &["--", "-D", "warnings"]].concat();
     let steps = [

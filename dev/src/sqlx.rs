@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use testkit::error::{Context, Result};
+use testkit::packages::Purpose;
 use testkit::port;
 use testkit::postgres::{self, Postgres};
 use testkit::process::{Server, Spec, run_checked};
@@ -16,7 +17,7 @@ use crate::{Failure, cargo, folder, packages, report, signals};
 pub(crate) fn run(services: &[String]) -> std::result::Result<ExitCode, Failure> {
     signals::listen()?;
     let base = folder::prepare(&crate::root().join(".dev"))?;
-    packages::install(&base, true)?;
+    packages::install(&base, Purpose::Run)?;
     let dir = base.join(format!("sqlx-{}", std::process::id()));
     let result = refresh_all(services, &dir);
     postgres::remove(&dir)?;

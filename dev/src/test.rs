@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use testkit::error::{Context, Error, Result};
+use testkit::packages::Purpose;
 use testkit::postgres;
 use testkit::process::{self, Spec};
 
@@ -23,7 +24,7 @@ pub(crate) fn run(test: &Test) -> std::result::Result<ExitCode, Failure> {
     folder::remove_abandoned(&base);
     folder::remove_abandoned(&crate::programs("stacks"));
     let dir = base.join(format!("test-{}", std::process::id()));
-    packages::install(&base, true)?;
+    packages::install(&base, Purpose::Test)?;
 
     if whole_workspace(test) {
         build()?;

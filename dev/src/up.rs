@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use testkit::error::{Error, Result};
+use testkit::packages::Purpose;
 use testkit::process::{self, Spec, is_cancelled};
 
 use crate::args::Up;
@@ -23,7 +24,7 @@ pub(crate) fn run(up: &Up) -> std::result::Result<ExitCode, Failure> {
     let dir = folder::prepare(&up.dir)?;
     let _lock = folder::lock(&dir)?;
     let external = if up.external { Some(Addresses::external().map_err(Failure::caller)?) } else { None };
-    packages::install(&dir, external.is_none())?;
+    packages::install(&dir, if external.is_none() { Purpose::Run } else { Purpose::Build })?;
     build(up)?;
 
     let started = Instant::now();

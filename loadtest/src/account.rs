@@ -1,5 +1,5 @@
-//! Logins of prepared shoppers, signed with the development key: hashing thousands of passwords is not what a rush
-//! measures.
+//! Logins of prepared shoppers, signed with the development key: hashing thousands of passwords is not what a
+//! rush measures.
 
 use anyhow::ensure;
 use common::auth::key::SigningKey;

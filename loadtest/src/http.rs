@@ -1,5 +1,5 @@
-//! Requests over kept-alive HTTP/1.1 connections from many loopback addresses, so that limits per address see a crowd
-//! and not one machine.
+//! Requests over kept-alive HTTP/1.1 connections from many loopback addresses, so that limits per address see
+//! a crowd and not one machine.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};

@@ -36,7 +36,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// A flash sale: shoppers come at once, queue up, are let in, order and pay. Exit code 1 when a rule was broken.
+    /// A flash sale: shoppers come at once, queue up, are let in, order and pay. Exit code 1 when a rule was
+    /// broken.
     Rush(scenario::rush::Args),
     /// Measures one part against its limit in the same run.
     Bench(bench::Args),

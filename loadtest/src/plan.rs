@@ -49,8 +49,8 @@ pub(crate) struct Plan {
 }
 
 impl Crowd {
-    /// The plans in the order of arrival. Arrivals do not depend on answers (open loop): independent moments spread
-    /// evenly over the time, as people who do not know each other come.
+    /// The plans in the order of arrival. Arrivals do not depend on answers (open loop): independent moments
+    /// spread evenly over the time, as people who do not know each other come.
     pub(crate) fn plans(&self) -> Vec<Plan> {
         let mut dice = StdRng::seed_from_u64(self.seed);
         let mut plans: Vec<Plan> = (0..self.shoppers)

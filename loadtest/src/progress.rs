@@ -1,4 +1,5 @@
-//! The progress line on standard error: rewritten in place on a terminal, a plain line now and then elsewhere.
+//! The progress line on standard error: rewritten in place on a terminal, a plain line now and then
+//! elsewhere.
 
 use std::convert::Infallible;
 use std::io::{IsTerminal as _, Write as _, stderr};

@@ -1,5 +1,5 @@
-//! What a person and a program get to see. The one place that writes to standard output; a reader that went away
-//! (`| head`) is no reason to stop, so failed writes are ignored.
+//! What a person and a program get to see. The one place that writes to standard output; a reader that went
+//! away (`| head`) is no reason to stop, so failed writes are ignored.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,8 +30,8 @@ pub(crate) fn save(path: &Path, result: &impl Serialize) -> anyhow::Result<()> {
     std::fs::write(path, text + "\n").with_context(|| path.display().to_string())
 }
 
-/// One step of the journey, over all shoppers. Latencies count from the moment that the step was meant to begin, with
-/// all tries that it took.
+/// One step of the journey, over all shoppers. Latencies count from the moment that the step was meant to
+/// begin, with all tries that it took.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Row {

@@ -1,4 +1,5 @@
-//! Registers what is sold, as a seller does it: logs in, has a company, registers a product whose sale has begun.
+//! Registers what is sold, as a seller does it: logs in, has a company, registers a product whose sale has
+//! begun.
 
 use std::time::Duration;
 

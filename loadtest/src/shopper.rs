@@ -1,5 +1,5 @@
-//! One shopper: joins, waits, is let in, looks, orders, pays. Tries again where a person would, and notes how long
-//! each step took from the moment it was meant to begin.
+//! One shopper: joins, waits, is let in, looks, orders, pays. Tries again where a person would, and notes how
+//! long each step took from the moment it was meant to begin.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -163,7 +163,8 @@ impl Shopper {
         self.expect(Step::Page, &answer, StatusCode::OK)
     }
 
-    /// Orders until it has units or there are none: who wanted several and is told that they are sold out takes fewer.
+    /// Orders until it has units or there are none: who wanted several and is told that they are sold out
+    /// takes fewer.
     async fn buy(&mut self, pass: &str, page: &ProductView) -> Result<OrderView, End> {
         let mut quantity = self.plan.quantity;
         loop {
@@ -293,7 +294,8 @@ impl Shopper {
         answer
     }
 
-    /// Sends until there is an answer to act on, with pauses as the platform asks for or as a person would make.
+    /// Sends until there is an answer to act on, with pauses as the platform asks for or as a person would
+    /// make.
     async fn attempt(&mut self, step: Step, call: Call) -> Answer {
         let call = call.bearer(&self.login.token);
         let mut pause = PAUSE;

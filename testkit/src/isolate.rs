@@ -1,10 +1,10 @@
 //! One test, one corner of the shared servers: a database, a logical Redis database, a topic prefix of its own.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpStream;
 use std::sync::OnceLock;
 
 use uuid::Uuid;
+
+use crate::redis::next_database;
 
 /// The servers of this test run.
 #[derive(Debug)]
@@ -56,13 +56,7 @@ pub fn topic_prefix() -> String {
 #[must_use]
 pub fn redis_url() -> String {
     let base = &servers().redis;
-    let address = base.trim_start_matches("redis://");
-    let mut server = TcpStream::connect(address).expect("the test run's Redis answers");
-    server.write_all(b"INCR testkit:databases\r\n").expect("Redis reads");
-    let mut answer = String::new();
-    BufReader::new(server).read_line(&mut answer).expect("Redis answers");
-    let number: u32 = answer.trim_start_matches(':').trim().parse().expect("INCR answers a number");
-    format!("{base}/{}", number % 4_095 + 1)
+    format!("{base}/{}", next_database(base).expect("the test run's Redis answers"))
 }
 
 fn unique() -> String {

@@ -18,8 +18,19 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const POLICY_TEXT: &str =
     "#!/bin/sh\n# Temporary, by astraphe: installed servers are not started.\nexit 101\n";
 
-/// What is missing to build the services and, with `servers`, to run the servers, as names of packages.
-pub fn missing(servers: bool) -> Vec<String> {
+/// What the packages are for. Each needs those of the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Building the services.
+    Build,
+    /// Running the servers.
+    Run,
+    /// The test suite: it also asks a live Prometheus, and the alert rules' own test tool.
+    Test,
+}
+
+/// What is missing for a purpose, as names of packages.
+pub fn missing(purpose: Purpose) -> Vec<String> {
     let mut packages = Vec::new();
     let mut need = |there: bool, package: &str| {
         if !there {
@@ -30,13 +41,17 @@ pub fn missing(servers: bool) -> Vec<String> {
     need(Path::new("/usr/include/zlib.h").exists(), "zlib1g-dev");
     need(in_path("pkg-config"), "pkg-config");
     need(in_path("make") && in_path("cc") && in_path("c++"), "build-essential");
-    if servers {
+    if purpose >= Purpose::Run {
         need(in_path("redis-server"), "redis-server");
         need(bin_dir().is_some() && in_path("psql"), "postgresql");
         need(in_path("mvn"), "maven");
         if java_version().is_none_or(|version| version < JAVA_LEAST) {
             need(false, &java_package());
         }
+    }
+    if purpose >= Purpose::Test {
+        need(in_path("prometheus") && in_path("promtool"), "prometheus");
+        need(in_path("amtool"), "prometheus-alertmanager");
     }
     packages
 }
@@ -45,8 +60,8 @@ pub fn missing(servers: bool) -> Vec<String> {
 ///
 /// # Errors
 /// Not root, or no apt: the error is the one line to run. Or the installation fails.
-pub fn ensure(servers: bool, log: &Path, say: impl Fn(&str)) -> Result<()> {
-    let packages = missing(servers);
+pub fn ensure(purpose: Purpose, log: &Path, say: impl Fn(&str)) -> Result<()> {
+    let packages = missing(purpose);
     if packages.is_empty() {
         return Ok(());
     }
@@ -61,8 +76,8 @@ pub fn ensure(servers: bool, log: &Path, say: impl Fn(&str)) -> Result<()> {
     let _policy = Policy::forbid_starts();
     run_checked(apt(log).args(["update"]))?;
     // Which Java there is to have is known only after the update.
-    run_checked(apt(log).args(["install", "-y", "--no-install-recommends"]).args(missing(servers)))?;
-    let still = missing(servers);
+    run_checked(apt(log).args(["install", "-y", "--no-install-recommends"]).args(missing(purpose)))?;
+    let still = missing(purpose);
     if still.is_empty() {
         return Ok(());
     }

@@ -202,7 +202,11 @@ impl Stack {
             "paymentSandbox": self.payment_sandbox(),
             "pids": pids,
             "logs": logs,
-            "devKeys": { "identity": self.plan.keys.identity, "kid": self.plan.keys.identity_kid },
+            "devKeys": {
+                "identity": self.plan.keys.identity,
+                "kid": self.plan.keys.identity_kid,
+                "pass": self.plan.keys.pass,
+            },
             "accounts": self.seed["accounts"],
             "shoppers": self.seed["shoppers"],
         });

@@ -7,6 +7,9 @@
 mod bad_input;
 mod buy;
 mod crash;
+mod dashboard;
+#[path = "../infra/dashboard.rs"]
+mod queries;
 mod rush;
 mod shop;
 mod timing;

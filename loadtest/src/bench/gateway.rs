@@ -1,4 +1,5 @@
-//! What a request costs the gateway, against what it costs the service behind: requests per second of processor time.
+//! What a request costs the gateway, against what it costs the service behind: requests per second of
+//! processor time.
 
 use std::sync::Arc;
 use std::time::Duration;

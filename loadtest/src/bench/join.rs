@@ -1,4 +1,5 @@
-//! Registrations per second at one queue-server, against what a script of two commands reaches on the same Redis.
+//! Registrations per second at one queue-server, against what a script of two commands reaches on the same
+//! Redis.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,6 @@ use anyhow::Context as _;
 use common::clock::Clock;
 use common::redis::{Connections, Script};
 use common::wire::queue::Place;
-use fred::interfaces::{ClientLike as _, KeysInterface as _};
-use fred::types::InfoKind;
 
 use super::load::{self, Load};
 use super::{Figure, Figures};
@@ -95,7 +94,7 @@ async fn bare(redis: &Connections, time: Duration) -> anyhow::Result<Load> {
         }
     })
     .await;
-    redis.0.next().del::<(), _>(BARE_KEYS.to_vec()).await?;
+    redis.delete(BARE_KEYS.map(String::from).to_vec()).await?;
     Ok(load)
 }
 
@@ -108,7 +107,7 @@ struct ScriptTime {
 
 impl ScriptTime {
     async fn now(redis: &Connections) -> anyhow::Result<Self> {
-        let text: String = redis.0.next().info(Some(InfoKind::CommandStats)).await?;
+        let text: String = redis.command_stats().await?;
         Ok(Self::read(&text))
     }
 

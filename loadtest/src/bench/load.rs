@@ -1,5 +1,5 @@
-//! Closed-loop load: a fixed number of workers, each with one operation at a time, for a fixed time. It finds a rate;
-//! latencies under an open load are the rush's business.
+//! Closed-loop load: a fixed number of workers, each with one operation at a time, for a fixed time. It finds
+//! a rate; latencies under an open load are the rush's business.
 
 use std::time::Duration;
 
@@ -47,7 +47,8 @@ impl Load {
     }
 }
 
-/// Runs `operation(worker, n)` on every worker until the time is over, or until it says `Ok(false)`: nothing is left.
+/// Runs `operation(worker, n)` on every worker until the time is over, or until it says `Ok(false)`: nothing
+/// is left.
 pub(super) async fn run<F, Fut>(workers: usize, time: Duration, operation: F) -> Load
 where
     F: Fn(usize, usize) -> Fut + Clone + Send + 'static,

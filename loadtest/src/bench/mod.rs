@@ -1,5 +1,5 @@
-//! Benchmarks: one figure each, and beside it the limit that the same machine reached in the same run. Absolute figures
-//! say little about another machine; the ratio does.
+//! Benchmarks: one figure each, and beside it the limit that the same machine reached in the same run.
+//! Absolute figures say little about another machine; the ratio does.
 
 mod gateway;
 mod join;

@@ -1,4 +1,5 @@
-//! Orders per second from placed to decided, through the gateway, against a row lock per order on the same PostgreSQL.
+//! Orders per second from placed to decided, through the gateway, against a row lock per order on the same
+//! PostgreSQL.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ const LIMIT: u32 = 100;
 /// Tickets signed here begin far above any that the room gives.
 const TICKETS_FROM: i64 = 1_000_000_000;
 const UNITS: i64 = 1_000_000;
+/// Tickets signed per second of the measurement: twice what the platform is to reach.
+const TICKETS_PER_S: usize = 10_000;
 /// Letting everybody in, and deciding the last orders, takes at most this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
@@ -52,7 +55,8 @@ pub(super) async fn run(stack: &Stack, time: Duration) -> anyhow::Result<Figures
     let net = Net::new(WORKERS);
     let terms = Terms { units: UNITS, limit: LIMIT, count: 100_000, interval_s: 1, delay_s: 0 };
     let sale = sale::register(stack, net.agent(0), terms).await?;
-    let rights = rights(stack, &net, &sale, logins).await?;
+    let wanted = TICKETS_PER_S * usize::try_from(time.as_secs())?;
+    let rights = rights(stack, &net, &sale, logins, wanted).await?;
     let prepared = rights.len();
     let wish = wish(stack, net.agent(0), &sale, &rights[0]).await?;
     let placed = place(&net, format!("{}/api/orders", stack.gateways()[0]), wish, rights, time).await;
@@ -77,17 +81,20 @@ pub(super) async fn run(stack: &Stack, time: Duration) -> anyhow::Result<Figures
     ))
 }
 
-/// Rights to order: signed here where the launcher named the key, else one per account through the waiting room.
+/// Rights to order: signed here where the launcher named the key, else one per account through the waiting
+/// room.
 async fn rights(
     stack: &Stack,
     net: &Net,
     sale: &Sale,
     logins: Vec<Arc<Login>>,
+    wanted: usize,
 ) -> anyhow::Result<Vec<Right>> {
     if let Some(file) = &stack.dev_keys.pass {
         let key = SigningKey::read(file)?;
         let tickets = logins.iter().flat_map(|login| (0..LIMIT).map(move |_| login));
-        let signed = tickets.zip(TICKETS_FROM..).map(|(login, ticket)| signed(&key, sale, login, ticket));
+        let signed =
+            tickets.take(wanted).zip(TICKETS_FROM..).map(|(login, ticket)| signed(&key, sale, login, ticket));
         return signed.collect();
     }
     let mut rights = Vec::with_capacity(logins.len());
@@ -200,7 +207,8 @@ async fn decided(pool: &PgPool, product: ProductId, orders: u64) -> anyhow::Resu
     }
 }
 
-/// The usual way: lock the product's row, take a unit, write the reservation, commit. In a database of its own.
+/// The usual way: lock the product's row, take a unit, write the reservation, commit. In a database of its
+/// own.
 async fn row_locks(database: &str, time: Duration) -> anyhow::Result<Load> {
     let options = PgConnectOptions::from_str(database)?;
     let name = format!("loadtest_{}", std::process::id());

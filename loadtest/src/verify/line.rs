@@ -1,5 +1,5 @@
-//! Replays a room's log: who stood where, who was called before whom, and how much of each interval's budget was
-//! spent. Pure: the log is the only witness.
+//! Replays a room's log: who stood where, who was called before whom, and how much of each interval's budget
+//! was spent. Pure: the log is the only witness.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -72,8 +72,8 @@ struct Replay {
     timetables: usize,
 }
 
-/// Replays the steps from the first to the last. Without a grid, or once the timetable was changed by hand, budgets
-/// are held against the log's own interval numbers only.
+/// Replays the steps from the first to the last. Without a grid, or once the timetable was changed by hand,
+/// budgets are held against the log's own interval numbers only.
 pub(crate) fn replay(steps: &[Step], grid: Option<Grid>) -> Story {
     let mut replay = Replay::default();
     for step in steps {
@@ -367,7 +367,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any order of calls: the number of inversions is the number of calls with somebody smaller still waiting.
+        /// Any order of calls: the number of inversions is the number of calls with somebody smaller still
+        /// waiting.
         #[test]
         fn inversions_are_counted_exactly(order in Just((1..=12_i64).collect::<Vec<_>>()).prop_shuffle()) {
             let mut log = line(12);

@@ -1,5 +1,5 @@
-//! What the databases, the topics, the room's log and the payment provider say about a run; the shoppers' own notes
-//! count only as what was promised to them.
+//! What the databases, the topics, the room's log and the payment provider say about a run; the shoppers' own
+//! notes count only as what was promised to them.
 //!
 //! - [`stock`]: units. [`orders`]: orders, and that every promise was kept. [`money`]: payments.
 //! - [`topics`]: the log between the services. [`room`]: reads the waiting room's log, [`line`](mod@line) replays it.
@@ -138,8 +138,8 @@ async fn open(url: &str) -> Result<PgPool, sqlx::Error> {
     PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(10)).connect(url).await
 }
 
-/// Waits until both outboxes are empty, every order is settled and the stock knows it; tells what is left when the
-/// time is over.
+/// Waits until both outboxes are empty, every order is settled and the stock knows it; tells what is left
+/// when the time is over.
 async fn quiet(stores: &Stores, product: i64) -> anyhow::Result<Option<String>> {
     let until = Instant::now() + QUIET_WITHIN;
     loop {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use anyhow::{Context as _, ensure};
 use common::wire::id::ProductId;
 use common::wire::queue::Step;
-use fred::interfaces::StreamsInterface as _;
 use serde_json::{Map, Value};
 
 use super::Check;
@@ -33,8 +32,7 @@ pub(super) async fn read(stack: &Stack, product: ProductId) -> anyhow::Result<Ve
     let mut steps = Vec::new();
     let mut from = "-".to_owned();
     loop {
-        let page: Vec<(String, HashMap<String, String>)> =
-            redis.0.next().xrange_values(&key, from, "+", Some(PAGE)).await.context("the room's log")?;
+        let page = redis.entries(&key, &from, PAGE).await.context("the room's log")?;
         let Some((last, _)) = page.last() else { break };
         // An id in round brackets is left out itself.
         from = format!("({last}");

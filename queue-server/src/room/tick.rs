@@ -42,14 +42,17 @@ impl Rooms {
 /// Finds the rooms to tick, and keeps those that are ticked here on the list: a room that was closed, and taken off by
 /// one instance while another opened it again, comes back.
 pub(crate) async fn run(app: App, ready: Ready) {
+    let mut was_ready = false;
     loop {
-        match look(&app).await {
-            Ok(()) => ready.set(app.listening.load(Ordering::Relaxed)),
-            Err(error) => {
-                ready.set(false);
-                tracing::warn!(error = format!("{error:#}"), "waiting for Redis");
-            }
+        let looked = look(&app).await;
+        let is_ready = looked.is_ok() && app.listening.load(Ordering::Relaxed);
+        ready.set(is_ready);
+        match looked {
+            Ok(()) if is_ready && !was_ready => tracing::info!("ready"),
+            Ok(()) => {}
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting for Redis"),
         }
+        was_ready = is_ready;
         if !app.stop.pause(LOOK).await {
             return;
         }

@@ -85,7 +85,8 @@ async fn a_crowd_that_finds_the_line_empty_does_not_walk_past_the_budget() {
         login.post(ROOM, &json!({})).await.unwrap().expect(200).body["state"].clone()
     });
     let states = join_all(crowd).await;
-    assert_eq!(states.iter().filter(|state| **state == "admitted").count(), 5);
+    let admitted = states.iter().filter(|state| **state == "admitted").count();
+    assert_eq!(admitted, 5, "{:#?}", shop.log().await);
     assert_eq!(shop.steps(StepKind::Ready).await.len(), 0);
 }
 

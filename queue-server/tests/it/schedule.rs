@@ -89,6 +89,29 @@ async fn a_change_begins_at_the_next_boundary_and_gives_no_second_budget() {
 }
 
 #[tokio::test]
+async fn across_the_boundary_every_interval_keeps_the_budget_of_its_own_timetable() {
+    let shop = Shop::open().await;
+    let mut sale = sale_of(2);
+    sale.queue.interval_s = 1;
+    shop.sell(&sale, 1_000).await;
+    for user in 1..=20 {
+        shop.join(user).await;
+    }
+    shop.until(3, "ready").await;
+    let _ = shop.manager().put(SCHEDULE, &json!({"count": 5, "intervalS": 1})).await.unwrap().expect(200);
+    shop.until(19, "ready").await;
+    let mut intervals = std::collections::BTreeMap::<i64, (u32, u32)>::new();
+    for step in shop.log().await.iter().filter(|step| step.interval.is_some()) {
+        let (count, spent) = intervals.entry(step.interval.unwrap()).or_default();
+        assert!(*count == 0 || Some(*count) == step.count, "{step:?} in an interval of {count}");
+        (*count, *spent) = (step.count.unwrap(), *spent + 1);
+    }
+    assert!(intervals.values().all(|(count, spent)| spent <= count), "{intervals:?}");
+    let counts: Vec<u32> = intervals.values().map(|(count, _)| *count).collect();
+    assert!(counts.is_sorted() && counts.first() == Some(&2) && counts.last() == Some(&5), "{intervals:?}");
+}
+
+#[tokio::test]
 async fn a_start_time_given_begins_a_new_timetable_there() {
     let shop = Shop::open().await;
     shop.sell(&sale_of(1), 10).await;

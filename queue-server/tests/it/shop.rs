@@ -21,7 +21,6 @@ use common::wire::money::Won;
 use common::wire::product::{ProductSnapshot, QueuePolicy};
 use common::wire::queue::{Step, StepKind};
 use common::wire::token::Role;
-use fred::interfaces::StreamsInterface as _;
 use queue_server::Config;
 use queue_server::room::rules::Effect;
 use queue_server::room::store::{OrderNews, Store};
@@ -165,8 +164,7 @@ impl Shop {
     /// The room's log.
     pub(crate) async fn log(&self) -> Vec<Step> {
         let key = format!("room:{{{PRODUCT}}}:log");
-        let entries: Vec<(String, HashMap<String, String>)> =
-            self.redis.0.xrange(key, "-", "+", None).await.unwrap();
+        let entries = self.redis.entries(&key, "-", 1_000_000).await.unwrap();
         entries.iter().map(|(_, fields)| step(fields)).collect()
     }
 

@@ -29,7 +29,7 @@ if state == 'e' and record.state == 'r' then
   -- The tick would do it some moments later, but by then the record says something else.
   uncall(room, user, record, 'e', 'claimExpired')
   save(room)
-elseif false then
+elseif state == 'e' and record.state == 'a' then
   outlive(user, record)
 elseif state == 'c' and (record.bought or 0) >= room.limit then
   return { 'limit' }

@@ -1,9 +1,9 @@
 //! What the scripts answer, as types.
 
 use anyhow::{Context as _, bail};
+use common::redis::Value;
 use common::wire::id::Ticket;
 use common::wire::queue::{QueueState, ScheduleView};
-use fred::types::Value;
 use serde::Deserialize;
 use uuid::Uuid;
 

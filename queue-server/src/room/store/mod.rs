@@ -33,11 +33,9 @@ mod answer;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use common::redis::{Connections, Script};
+use common::redis::{Connections, Script, Value};
 use common::wire::id::{OrderId, ProductId, Ticket, UserId};
 use common::wire::product::{ProductSnapshot, Rejoin};
-use fred::interfaces::{HashesInterface as _, SetsInterface as _};
-use fred::types::Value;
 use uuid::Uuid;
 
 pub use answer::{Admission, Claimed, Event, Joined, Left, Room, Scheduled, Standing, Status, Ticked};
@@ -273,7 +271,7 @@ impl Store {
     /// When Redis does not answer.
     pub async fn room(&self, product: ProductId) -> anyhow::Result<Option<Room>> {
         let [meta, ..] = keys(product);
-        let text: Option<String> = self.redis.0.hget(meta, "room").await?;
+        let text = self.redis.hash_field(&meta, "room").await?;
         text.map(|text| serde_json::from_str(&text).context("a room's facts")).transpose()
     }
 
@@ -282,7 +280,7 @@ impl Store {
     /// # Errors
     /// When Redis does not answer.
     pub async fn rooms(&self) -> anyhow::Result<Vec<ProductId>> {
-        let names: Vec<i64> = self.redis.0.smembers(ROOMS).await?;
+        let names = self.redis.members(ROOMS).await?;
         Ok(names.into_iter().map(ProductId).collect())
     }
 
@@ -291,7 +289,7 @@ impl Store {
     /// # Errors
     /// When Redis does not answer.
     pub async fn enlist(&self, product: ProductId) -> anyhow::Result<()> {
-        Ok(self.redis.0.sadd::<(), _, _>(ROOMS, product.0).await?)
+        Ok(self.redis.add_member(ROOMS, product.0).await?)
     }
 
     /// Takes a closed room off that list.
@@ -299,7 +297,7 @@ impl Store {
     /// # Errors
     /// When Redis does not answer.
     pub async fn delist(&self, product: ProductId) -> anyhow::Result<()> {
-        Ok(self.redis.0.srem::<(), _, _>(ROOMS, product.0).await?)
+        Ok(self.redis.remove_member(ROOMS, product.0).await?)
     }
 
     async fn step(&self, script: &Script, product: ProductId, args: Vec<Value>) -> anyhow::Result<Reply> {
