@@ -1,10 +1,15 @@
 //! An HTTP client for tests: JSON in, status and JSON out, tokens attached, expectations with the whole answer in
 //! their message.
 
+use std::time::Duration;
+
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+/// A connection that was idle this long is not used again.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// Talks to one address as one caller. Clones are cheap: change a clone to become another caller.
 #[derive(Debug, Clone)]
@@ -33,7 +38,9 @@ impl Http {
     /// When the TLS parts of the client cannot be made.
     #[must_use]
     pub fn new(base: impl Into<String>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client without settings");
+        // Servers here close idle connections after 10 s or more; one that is just being closed must not be used.
+        let http = reqwest::Client::builder().no_proxy().pool_idle_timeout(IDLE_MAX);
+        let http = http.build().expect("a client without secrets");
         Self { base: base.into(), http, headers: Vec::new() }
     }
 

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use serde_json::json;
 use testkit::eventually;
 
-use crate::shop::{PATIENCE, Sale, shared};
+use crate::shop::{PATIENCE, Sale, admitted, shared};
 
 #[tokio::test]
 async fn a_new_shopper_signs_up_and_buys_the_only_unit() {
@@ -22,9 +22,7 @@ async fn a_new_shopper_signs_up_and_buys_the_only_unit() {
     assert_eq!(me.get("/api/users/me").await.unwrap().expect(200).body["loginId"], login_id.as_str());
 
     let product = shop.register(Sale::default()).await;
-    let place = me.post(&format!("/api/queue/{product}"), &json!({})).await.unwrap().expect(200);
-    assert_eq!(place.body["state"], "admitted", "{}", place.body);
-    let pass = place.body["token"].as_str().unwrap();
+    let pass = &admitted(&me, product).await;
     let page = me.pass(pass).get(&format!("/api/products/{product}")).await.unwrap().expect(200);
     assert_eq!(page.body["stock"], 1);
 

@@ -23,7 +23,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Shop {
     pub(crate) stack: Stack,
     identity_key: SigningKey,
-    gateway: Http,
     next_shopper: AtomicI64,
 }
 
@@ -62,24 +61,24 @@ impl Shop {
         let json = stack.json();
         let key = json["devKeys"]["identity"].as_str().expect("stack.json names the key");
         let identity_key = SigningKey::read(key.as_ref()).expect("the key can be read");
-        let gateway = Http::new(stack.gateway());
         let first = json["shoppers"]["firstUserId"].as_i64().expect("shoppers were prepared");
         // The load generator takes its shoppers from the front; tests take theirs from the back.
         let count = json["shoppers"]["count"].as_i64().expect("shoppers were prepared");
-        Self { stack, identity_key, gateway, next_shopper: AtomicI64::new(first + count - 1) }
+        Self { stack, identity_key, next_shopper: AtomicI64::new(first + count - 1) }
     }
 
-    /// Anybody.
+    /// Anybody. Each has connections of its own: those of another test end with that test's runtime.
     pub(crate) fn visitor(&self) -> Http {
-        self.gateway.clone()
+        Http::new(self.stack.gateway())
     }
 
     /// Somebody who logs in by name and password.
     pub(crate) async fn login(&self, account: &str) -> Http {
         let account = &self.stack.json()["accounts"][account];
         let body = json!({"loginId": account["loginId"], "password": account["password"]});
-        let login = self.gateway.post("/api/auth/login", &body).await.expect("an answer").expect(200);
-        self.gateway.login(login.body["accessToken"].as_str().expect("a token"))
+        let visitor = self.visitor();
+        let login = visitor.post("/api/auth/login", &body).await.expect("an answer").expect(200);
+        visitor.login(login.body["accessToken"].as_str().expect("a token"))
     }
 
     /// A shopper nobody has used yet, logged in with the development key.
@@ -92,7 +91,7 @@ impl Shop {
         let identity = Issuers::identity_claims(user, Role::Customer, sid, &Clock::system());
         let token = self.identity_key.sign(&identity, IDENTITY_TYPE).expect("a valid key signs");
         let sandbox = Http::new(self.stack.payment_sandbox());
-        Shopper { http: self.gateway.login(&token), identity, sandbox }
+        Shopper { http: self.visitor().login(&token), identity, sandbox }
     }
 
     /// Registers a sale and waits until its room is known and the stock was given to it.
@@ -122,7 +121,6 @@ impl Shop {
         let known = async || {
             let place = watcher.place(id).await;
             ensure!(place.status == 200, "{}", place.body);
-            // A decision reached the room when it no longer waits for one: the stock says what is available.
             let page = seller.get(&format!("/api/products/{id}")).await?;
             ensure!(page.body["stock"] == sale.units, "{}", page.body);
             Ok(())
@@ -130,6 +128,23 @@ impl Shop {
         eventually(PATIENCE, known).await;
         id
     }
+}
+
+/// Joins and waits for the access token: straight through, or by the next tick.
+pub(crate) async fn admitted(who: &Http, product: ProductId) -> String {
+    let path = format!("/api/queue/{product}");
+    let place = who.post(&path, &json!({})).await.expect("an answer").expect(200);
+    if let Some(token) = place.body["token"].as_str() {
+        return token.to_owned();
+    }
+    eventually(PATIENCE, async || {
+        let place = who.get(&path).await?;
+        ensure!(matches!(place.body["state"].as_str(), Some("ready" | "admitted")), "{}", place.body);
+        let token = who.post(&format!("{path}/token"), &json!({})).await?;
+        ensure!(token.status == 200, "{}", token.body);
+        Ok(token.body["token"].as_str().expect("a token").to_owned())
+    })
+    .await
 }
 
 /// Somebody who buys.
@@ -151,18 +166,7 @@ impl Shopper {
 
     /// Joins and waits for the access token.
     pub(crate) async fn admitted(&self, product: ProductId) -> String {
-        let place = self.join(product).await.expect(200);
-        if let Some(token) = place.body["token"].as_str() {
-            return token.to_owned();
-        }
-        eventually(PATIENCE, async || {
-            let place = self.place(product).await;
-            ensure!(matches!(place.body["state"].as_str(), Some("ready" | "admitted")), "{}", place.body);
-            let token = self.http.post(&format!("/api/queue/{product}/token"), &json!({})).await?;
-            ensure!(token.status == 200, "{}", token.body);
-            Ok(token.body["token"].as_str().expect("a token").to_owned())
-        })
-        .await
+        admitted(&self.http, product).await
     }
 
     pub(crate) async fn order(&self, product: ProductId, pass: &str, quantity: i64, key: &str) -> Answer {
