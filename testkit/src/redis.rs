@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::error::{Context, Error, Result};
 use crate::process::{Process, Server, Spec};
 
-/// Logical databases; an unused one costs nothing.
-const DATABASES: u16 = 4096;
+/// Logical databases; an unused one costs nothing. The services' Redis client counts them in a byte.
+const DATABASES: u16 = 256;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const STOP_WITHIN: Duration = Duration::from_millis(3500);
 const PROBE_WITHIN: Duration = Duration::from_secs(1);

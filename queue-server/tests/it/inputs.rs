@@ -59,7 +59,7 @@ fn changed(order_id: OrderId, seq: i64, state: OrderState, reason: Option<&str>)
 
 #[tokio::test]
 async fn products_decisions_and_orders_arrive_by_their_topics() {
-    let shop = Shop::open().await;
+    let shop = Shop::listening().await;
     ready(&shop).await;
     publish(&shop, &[decided(3, 5, 0)]).await;
     publish(&shop, &[sale_of(2)]).await;
@@ -94,7 +94,7 @@ async fn products_decisions_and_orders_arrive_by_their_topics() {
 
 #[tokio::test]
 async fn an_order_rejected_for_another_reason_changes_nothing() {
-    let shop = Shop::open().await;
+    let shop = Shop::listening().await;
     ready(&shop).await;
     let mut sale = sale();
     sale.queue.capacity = Some(1);
@@ -174,6 +174,15 @@ async fn the_keys_of_access_tokens_are_published() {
     let keys: Jwks = shop.anybody().get("/.well-known/jwks.json").await.unwrap().expect(200).body();
     assert_eq!(keys.keys.len(), 1);
     assert_eq!(keys.keys[0].alg, "EdDSA");
+}
+
+#[tokio::test]
+async fn a_room_that_hears_nothing_yet_serves_but_is_not_ready() {
+    let shop = Shop::open().await;
+    shop.sell(&sale(), 5).await;
+    assert_eq!(shop.join(1).await.body["state"], "admitted");
+    assert_eq!(shop.anybody().get("/livez").await.unwrap().status, 200);
+    assert_eq!(shop.anybody().get("/readyz").await.unwrap().status, 503);
 }
 
 #[tokio::test]

@@ -57,8 +57,14 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
+    /// Rooms that hear nothing: products, stock and orders come from the test's hand. They need no broker to serve.
     pub(crate) async fn open() -> Self {
         Self::with(|_| {}).await
+    }
+
+    /// Rooms that hear what is published.
+    pub(crate) async fn listening() -> Self {
+        Self::with(|config| config.kafka.kafka_bootstrap.clone_from(&testkit::servers().kafka)).await
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
@@ -68,7 +74,8 @@ impl Shop {
             telemetry: Telemetry { log: "warn".into(), log_format: "text".into() },
             redis: Redis { redis_url: Secret(testkit::redis_url()), redis_connections: 2 },
             kafka: Kafka {
-                kafka_bootstrap: testkit::servers().kafka.clone(),
+                // Nobody listens there.
+                kafka_bootstrap: "127.0.0.1:1".into(),
                 kafka_topic_prefix: testkit::topic_prefix(),
                 kafka_replication: 1,
                 instance: "queue-server-1".into(),
