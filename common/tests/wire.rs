@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use common::http::extract;
 use common::wire::event::{Event, OrderChanged, StockCommand, StockDecided};
+use common::wire::id::{Ticket, UserId};
 use common::wire::product::ProductSnapshot;
+use common::wire::queue::{Step, StepKind};
 use serde_json::Value;
 
 fn sample(kind: &str) -> Value {
@@ -67,4 +70,22 @@ fn a_wrong_body_names_the_field_and_the_rule() {
     assert_eq!((wrong_type.code, wrong_type.errors[0].field.as_str()), ("validation-failed", "unitCount"));
     let broken_rule = code(r#"{"unitCount": 0}"#).unwrap_err();
     assert_eq!((broken_rule.code, broken_rule.errors[0].field.as_str()), ("validation-failed", "unitCount"));
+}
+
+#[test]
+fn a_step_is_read_from_the_flat_fields_of_a_stream() {
+    let fields = [("step", "ready"), ("at", "1763690000123"), ("user", "7"), ("ticket", "3")];
+    let fields = fields.into_iter().chain([("interval", "0"), ("count", "20"), ("byHand", "true")]);
+    let fields = fields.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+    let wanted = Step {
+        step: StepKind::Ready,
+        at: 1_763_690_000_123,
+        user: Some(UserId(7)),
+        ticket: Some(Ticket(3)),
+        interval: Some(0),
+        count: Some(20),
+        by_hand: true,
+    };
+    assert_eq!(Step::from_fields(&fields).unwrap(), wanted);
+    assert!(Step::from_fields(&HashMap::new()).is_err());
 }

@@ -1,6 +1,9 @@
 //! Bodies of the waiting room.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Time;
 use super::id::{ProductId, Ticket, UserId};
@@ -148,6 +151,20 @@ pub struct Step {
     /// Let in by hand, outside the budget.
     #[serde(default)]
     pub by_hand: bool,
+}
+
+impl Step {
+    /// Reads an entry of a room's stream: flat fields, all values text.
+    ///
+    /// # Errors
+    /// When a field is missing or of another type.
+    pub fn from_fields(fields: &HashMap<String, String>) -> serde_json::Result<Self> {
+        let value = |(name, text): (&String, &String)| {
+            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
+            (name.clone(), value)
+        };
+        serde_json::from_value(Value::Object(fields.iter().map(value).collect()))
+    }
 }
 
 /// The kinds of step.

@@ -24,7 +24,7 @@ use common::wire::token::Role;
 use queue_server::Config;
 use queue_server::room::rules::Effect;
 use queue_server::room::store::{OrderNews, Store};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::client::{Answer, Http};
 use testkit::issuers::Issuers;
 use tokio::net::TcpListener;
@@ -172,7 +172,7 @@ impl Shop {
     pub(crate) async fn log(&self) -> Vec<Step> {
         let key = format!("room:{{{PRODUCT}}}:log");
         let entries = self.redis.entries(&key, "-", 1_000_000).await.unwrap();
-        entries.iter().map(|(_, fields)| step(fields)).collect()
+        entries.iter().map(|(_, fields)| Step::from_fields(fields).unwrap()).collect()
     }
 
     pub(crate) async fn steps(&self, kind: StepKind) -> Vec<Step> {
@@ -184,17 +184,6 @@ impl Drop for Shop {
     fn drop(&mut self) {
         self.stop.stop();
     }
-}
-
-fn step(fields: &HashMap<String, String>) -> Step {
-    let value = |name: &str| fields.get(name).map_or(Value::Null, |text| Value::from(text.as_str()));
-    let number =
-        |name: &str| fields.get(name).map_or(Value::Null, |text| text.parse::<i64>().unwrap().into());
-    serde_json::from_value(json!({
-        "step": value("step"), "at": number("at"), "user": number("user"), "ticket": number("ticket"),
-        "interval": number("interval"), "count": number("count"), "byHand": value("byHand") == "true",
-    }))
-    .unwrap()
 }
 
 async fn serve(config: &Config, stop: &Stop) -> String {
