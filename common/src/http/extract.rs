@@ -1,6 +1,7 @@
 //! What handlers ask for. Every refusal is a problem that names the field and the rule.
 
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use garde::Validate;
 use http::StatusCode;
@@ -24,14 +25,17 @@ where
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let status = rejection.status();
-            let code =
-                if status == StatusCode::PAYLOAD_TOO_LARGE { "body-too-large" } else { "body-unreadable" };
-            Failure::new(status, code, "the body is too large or could not be read")
-        })?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
         read(&bytes).map(Self)
     }
+}
+
+/// A body that did not arrive whole: 413 `body-too-large` or 400 `body-unreadable`.
+#[must_use]
+pub fn unreadable(rejection: &BytesRejection) -> Failure {
+    let status = rejection.status();
+    let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "body-too-large" } else { "body-unreadable" };
+    Failure::new(status, code, "the body is too large or could not be read")
 }
 
 /// Reads and checks a JSON body.
@@ -48,14 +52,17 @@ pub fn read<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Resul
             }
             Failure::new(StatusCode::BAD_REQUEST, "malformed-json", format!("the body is not JSON: {inner}"))
         })?;
-    value.validate().map_err(|report| {
-        let errors = report.iter().map(|(path, error)| FieldError {
-            field: camel_case(&path.to_string()),
-            message: error.message().to_owned(),
-        });
-        Failure::invalid(errors.collect())
-    })?;
+    value.validate().map_err(|report| invalid(&report))?;
     Ok(value)
+}
+
+/// 400 `validation-failed` with the fields as the client spelled them.
+fn invalid(report: &garde::Report) -> Failure {
+    let errors = report.iter().map(|(path, error)| FieldError {
+        field: camel_case(&path.to_string()),
+        message: error.message().to_owned(),
+    });
+    Failure::invalid(errors.collect())
 }
 
 /// serde's message without the position, which means nothing to a client that built the body from an object.
@@ -117,13 +124,7 @@ where
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         let axum::extract::Query(value) =
             query.map_err(|rejection| Failure::field("query", rejection.body_text()))?;
-        value.validate().map_err(|report| {
-            let errors = report.iter().map(|(path, error)| FieldError {
-                field: camel_case(&path.to_string()),
-                message: error.message().to_owned(),
-            });
-            Failure::invalid(errors.collect())
-        })?;
+        value.validate().map_err(|report| invalid(&report))?;
         Ok(Self(value))
     }
 }

@@ -65,21 +65,31 @@ pub struct Batch<T> {
 /// Reads `topic` as a member of `group` and gives every batch to `apply` until it says that it is applied.
 ///
 /// `apply` retries what fails for a passing reason itself, or returns the error: then the same batch is given again
-/// after a pause. It must be idempotent: after a crash the last batches come again.
-///
-/// # Errors
-/// When the consumer cannot be made.
-pub async fn consume<T, F, Applied>(source: &Source, stop: Stop, mut apply: F) -> anyhow::Result<()>
+/// after a pause. It must be idempotent: after a crash the last batches come again. Returns at the stop; settings that
+/// make no consumer stop the process.
+pub async fn consume<T, F, Applied>(source: Source, stop: Stop, apply: F)
 where
     T: Event + Clone + 'static,
     // Records are shared, not lent: the compiler cannot prove that a task with an `AsyncFnMut` may be sent.
     F: FnMut(Arc<[Received<T>]>) -> Applied,
     Applied: Future<Output = anyhow::Result<()>>,
 {
+    if let Err(error) = read_batches(&source, &stop, apply).await {
+        tracing::error!(group = source.group, error = format!("{error:#}"), "the consumer cannot be made");
+        stop.stop();
+    }
+}
+
+async fn read_batches<T, F, Applied>(source: &Source, stop: &Stop, mut apply: F) -> anyhow::Result<()>
+where
+    T: Event + Clone + 'static,
+    F: FnMut(Arc<[Received<T>]>) -> Applied,
+    Applied: Future<Output = anyhow::Result<()>>,
+{
     let (batches, mut arriving) = mpsc::channel::<Batch<T>>(BATCHES_MAX);
     let consumer = Arc::new(source.subscribe(T::TOPIC)?);
     let polling = poll_thread(Arc::clone(&consumer), T::TOPIC, batches);
-    while let Some(batch) = next(&mut arriving, &stop).await {
+    while let Some(batch) = next(&mut arriving, stop).await {
         let records: Arc<[Received<T>]> = batch.records.into();
         let mut pause = Duration::from_millis(50);
         loop {

@@ -18,15 +18,11 @@ const ANSWERS_MAX: usize = 2_000;
 
 /// Takes decisions until the stop.
 pub async fn run(app: App, source: Source, stop: Stop) {
-    let read = consume(&source, stop.clone(), |records: Arc<[Received<StockDecided>]>| {
+    let apply = |records: Arc<[Received<StockDecided>]>| {
         let app = app.clone();
         async move { apply(&app, &records).await }
-    })
-    .await;
-    if let Err(error) = read {
-        tracing::error!(error = format!("{error:#}"), group = GROUP, "the consumer cannot be made");
-        stop.stop();
-    }
+    };
+    consume(source, stop, apply).await;
 }
 
 /// Takes a batch of decisions. Giving it again changes nothing.

@@ -4,10 +4,9 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use common::auth::Caller;
-use common::http::extract::{IdempotencyKey, Path, read};
+use common::http::extract::{IdempotencyKey, Path, read, unreadable};
 use common::http::problem::Failure;
 use common::pg::OnConstraint as _;
 use common::wire::id::{OrderId, UserId};
@@ -76,14 +75,7 @@ pub async fn pay(
 }
 
 fn wish(body: Result<Bytes, BytesRejection>) -> Result<PayOrder, Failure> {
-    let bytes = body.map_err(|rejection| {
-        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            "body-too-large"
-        } else {
-            "body-unreadable"
-        };
-        Failure::new(rejection.status(), code, "the body is too large or could not be read")
-    })?;
+    let bytes = body.map_err(|rejection| unreadable(&rejection))?;
     if bytes.is_empty() { Ok(PayOrder::default()) } else { read(&bytes) }
 }
 

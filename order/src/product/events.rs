@@ -14,15 +14,11 @@ pub const GROUP: &str = "order-products";
 
 /// Keeps snapshots until the stop.
 pub async fn run(app: App, source: Source, stop: Stop) {
-    let read = consume(&source, stop.clone(), |records: Arc<[Received<ProductSnapshot>]>| {
+    let apply = |records: Arc<[Received<ProductSnapshot>]>| {
         let app = app.clone();
         async move { apply(&app, &records).await }
-    })
-    .await;
-    if let Err(error) = read {
-        tracing::error!(error = format!("{error:#}"), group = GROUP, "the consumer cannot be made");
-        stop.stop();
-    }
+    };
+    consume(source, stop, apply).await;
 }
 
 /// Keeps a batch of snapshots.

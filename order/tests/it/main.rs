@@ -311,7 +311,7 @@ fn hear<T: Event + Clone + 'static>(
             into.lock().unwrap().extend(records.iter().map(|record| record.event.clone()));
             std::future::ready(Ok(()))
         };
-        consume(&source, until, apply).await.unwrap();
+        consume(source, until, apply).await;
     });
     heard
 }

@@ -63,10 +63,7 @@ where
     });
     let app = app.clone();
     app.stop.clone().spawn(group, async move {
-        if let Err(error) = consume(&source, app.stop.clone(), |records| apply(app.clone(), records)).await {
-            tracing::error!(group, error = format!("{error:#}"), "reading ended");
-            app.stop.stop();
-        }
+        consume(source, app.stop.clone(), |records| apply(app.clone(), records)).await;
     });
 }
 
