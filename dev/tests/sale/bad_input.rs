@@ -66,8 +66,9 @@ async fn unknown_and_closed_sales_have_their_own_codes() {
     shopper.place(ProductId(999_999_999)).await.problem(404, "unknown-product");
     let summary = shop.visitor().get("/api/products/999999999/summary").await.unwrap();
     summary.problem(404, "unknown-product");
-    let product = shop.register(Sale { units: 5, ends_s: 2, ..Sale::default() }).await;
+    let product = shop.register(Sale { units: 5, ..Sale::default() }).await;
     let pass = shopper.admitted(product).await;
+    shop.end(product).await;
     testkit::eventually(crate::shop::PATIENCE, async || {
         let late = shop.shopper().join(product).await;
         anyhow::ensure!(late.status == 409, "{}", late.body);

@@ -19,7 +19,8 @@ fn orders(shop: &Shop) -> f64 {
 /// Waits until the sale has moved on by some orders; at its end there is nothing left to wait for.
 async fn until_orders_flow(shop: &Shop, child: &mut std::process::Child) {
     let seen = orders(shop);
-    eventually(PATIENCE, async || {
+    // At its end a sale takes up to 30 s to judge itself, without a further order.
+    eventually(3 * PATIENCE, async || {
         let ended = child.try_wait()?.is_some();
         ensure!(ended || orders(shop) >= seen + 20.0, "no orders flow");
         Ok(())

@@ -42,8 +42,6 @@ pub(crate) struct Sale {
     pub(crate) limit: i64,
     /// Seconds since its start; negative when it starts later.
     pub(crate) started_s: i64,
-    /// Seconds until its end.
-    pub(crate) ends_s: i64,
     pub(crate) queue: Value,
 }
 
@@ -51,7 +49,7 @@ impl Default for Sale {
     /// One unit, open at once, room for everybody.
     fn default() -> Self {
         let queue = json!({"count": 100_000, "intervalS": 3_600, "admissionDelayS": 0});
-        Self { units: 1, limit: 1, started_s: 1, ends_s: 3_600, queue }
+        Self { units: 1, limit: 1, started_s: 1, queue }
     }
 }
 
@@ -110,7 +108,7 @@ impl Shop {
             "productOptions": [],
             "categoryCode": 2_000,
             "saleStartTime": now - TimeDelta::seconds(sale.started_s),
-            "saleEndTime": now + TimeDelta::seconds(sale.ends_s),
+            "saleEndTime": now + TimeDelta::hours(1),
             "purchaseLimit": sale.limit,
             "images": [],
             "queue": sale.queue,
@@ -128,7 +126,32 @@ impl Shop {
         eventually(PATIENCE, known).await;
         id
     }
+
+    /// Lets a running sale end in two seconds: time enough for all to hear of it before.
+    pub(crate) async fn end(&self, product: ProductId) {
+        let seller = self.login("seller").await;
+        let path = format!("/api/products/{product}");
+        let page = seller.get(&path).await.expect("an answer").expect(200).body;
+        let mut change: Value = REPEATED.iter().map(|name| (*name, page[*name].clone())).collect();
+        change["saleEndTime"] = json!(Clock::system().now() + TimeDelta::seconds(2));
+        seller.put(&path, &change).await.expect("an answer").expect(200);
+    }
 }
+
+/// What a change of a product repeats from its page.
+const REPEATED: [&str; 11] = [
+    "productName",
+    "description",
+    "originalPrice",
+    "discountedPrice",
+    "productOptions",
+    "categoryCode",
+    "saleStartTime",
+    "saleEndTime",
+    "purchaseLimit",
+    "images",
+    "queue",
+];
 
 /// Joins and waits for the access token: straight through, or by the next tick.
 pub(crate) async fn admitted(who: &Http, product: ProductId) -> String {
