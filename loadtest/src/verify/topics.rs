@@ -11,7 +11,7 @@ use common::wire::event::{
 };
 use common::wire::id::{OrderId, ProductId};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use tokio::time::Instant;
 
@@ -21,6 +21,8 @@ use crate::stack::Stack;
 const AREA: &str = "topics";
 /// The broker answers within this, or the run cannot be judged.
 const BROKER_MAX: Duration = Duration::from_secs(20);
+/// Between two questions to a broker that has no answer yet.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Ends of the stock topics' partitions at some moment.
 #[derive(Debug, Clone, Default)]
@@ -35,15 +37,25 @@ impl Marks {
             let mut marks = Self::default();
             for topic in [STOCK_COMMANDS, STOCK_DECISIONS] {
                 for partition in 0..topic.partitions {
-                    let (_, end) = consumer
-                        .fetch_watermarks(&kafka.topic(topic), partition, BROKER_MAX)
-                        .context("Kafka")?;
+                    let end = end(&consumer, &kafka.topic(topic), partition).context("Kafka")?;
                     marks.0.insert((topic.name, partition), end);
                 }
             }
             Ok(marks)
         };
         tokio::task::spawn_blocking(read).await?
+    }
+}
+
+/// Where a partition ends now. One of a topic just made has no leader for a moment, so this asks again for a while.
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> KafkaResult<i64> {
+    let deadline = Instant::now() + BROKER_MAX;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, BROKER_MAX) {
+            Ok((_, end)) => return Ok(end),
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(_) => std::thread::sleep(AGAIN),
+        }
     }
 }
 
