@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::problem::Failure;
 use crate::auth::{Caller, Refused, Verifier};
 use crate::wire::problem::FieldError;
-use crate::wire::token::{ASSERTION_HEADER, Identity, PASS_HEADER, Right, Role};
+use crate::wire::token::{ASSERTION_HEADER, Identity, PASS_HEADER, Right};
 
 /// A JSON body that keeps its rules: at most the router's body limit (1 MiB), the right types, valid fields.
 #[derive(Debug)]
@@ -182,17 +182,6 @@ pub fn pass_refusal(refused: &Refused) -> Failure {
         Refused::NoKeys => Failure::unavailable("keys-unknown", 1, None),
         refused => Failure::new(StatusCode::FORBIDDEN, "invalid-access-token", refused.to_string()),
     }
-}
-
-/// Refuses callers of other roles; ADMIN may do everything a person may.
-///
-/// # Errors
-/// 403 `forbidden`.
-pub fn allow(caller: &Caller, roles: &[Role]) -> Result<(), Failure> {
-    if roles.contains(&caller.role) || (caller.role == Role::Admin && !roles.contains(&Role::Service)) {
-        return Ok(());
-    }
-    Err(Failure::forbidden("this account may not do that"))
 }
 
 /// `Idempotency-Key`: 1 to 128 visible ASCII characters. Required where it is asked for as itself, optional as
