@@ -1,19 +1,19 @@
-// One product: its line, its page for those who were let in, and the order.
+// One product: for those who were let in its page and the order, for everybody else the way to its line.
 //
-// A join is only ever sent by the button: a reload, a second tab or a poll must not move anybody.
-import { ask, endLogin, freshKey, isLoggedIn, login, logout, memory, onClock, now } from './shared/api.js';
-import { count, duration, moment, money, waitRange } from './shared/format.js';
-import { fill, text } from './shared/text.js';
+// The line has a page of its own (queue/wait.html). This page never joins and never takes a token: it shows what a place
+// that was already let in holds.
+import { ask, freshKey, logout, memory, onClock, now } from './shared/api.js';
+import { count, duration, moment, money } from './shared/format.js';
+import { explain, fill, text } from './shared/text.js';
 
 const productId = Number(new URLSearchParams(location.search).get('id'));
 const find = (id) => document.getElementById(id);
-const queue = `/api/queue/${productId}`;
 const pass = memory(`pass:${productId}`);
 const placed = memory(`order:${productId}`);
 const orderKey = memory(`key:${productId}`);
 // An order in one of these states does not change any more.
 const DONE = ['rejected', 'expired', 'cancelled', 'failed', 'paid', 'refunded'];
-const CAN_JOIN = ['none', 'left', 'expired', 'soldOut', 'completed'];
+const IN_LINE = ['waiting', 'ready'];
 
 let summary;
 let pollTimer;
@@ -41,18 +41,25 @@ async function act(button, what) {
 }
 
 function failed(problem) {
-  if (problem.status === 401) {
-    endLogin();
-    showLogin();
-  }
-  say(problem.code && text.has(`problem.${problem.code}`) ? text(`problem.${problem.code}`) : problem.message);
+  if (problem.status === 401) showVisitor();
+  say(explain(problem));
 }
 
-function showLogin() {
+/** Nobody is logged in, or not any more. */
+function showVisitor() {
   clearTimeout(pollTimer);
+  pass.clear();
   onlyWhen('login', true);
   onlyWhen('logout', false);
-  for (const id of ['line', 'product', 'order']) onlyWhen(id, false);
+  for (const id of ['product', 'order']) onlyWhen(id, false);
+  showLine('none');
+}
+
+function showLine(state) {
+  onlyWhen('line', true);
+  find('state').textContent = text(`line.${state}`);
+  find('wait').textContent = text(IN_LINE.includes(state) ? 'line.look' : 'line.join');
+  onlyWhen('wait', state !== 'admitted' && summary.state !== 'ended');
 }
 
 /** Asks for the place now, and again when the server says. */
@@ -60,54 +67,24 @@ async function poll() {
   clearTimeout(pollTimer);
   let pause = 5000;
   try {
-    const place = await ask('GET', queue);
+    const place = await ask('GET', `/api/queue/${productId}`);
     pause = Math.max(1000, Date.parse(place.nextPollAt) - Date.parse(place.serverTime));
-    await show(place);
+    onlyWhen('logout', true);
+    showLine(place.state);
+    if (place.token) {
+      pass.write({ token: place.token, expiresAt: place.expiresAt });
+      await showProduct();
+    } else {
+      pass.clear();
+      onlyWhen('product', false);
+    }
   } catch (problem) {
+    if (problem.status === 401) return showVisitor();
     failed(problem);
     if (problem.retryAfterS) pause = problem.retryAfterS * 1000;
   }
   // A crowd that asks at the same moment is spread by up to a tenth.
-  if (isLoggedIn()) pollTimer = setTimeout(poll, pause * (1 + Math.random() / 10));
-}
-
-async function show(place) {
-  onlyWhen('line', true);
-  const state = text(`line.${place.state}`);
-  // Said aloud only when it changes: a live region repeats everything that is written into it.
-  if (find('state').textContent !== state) find('state').textContent = state;
-  find('reason').textContent = place.reason ? text(`reason.${place.reason}`) : '';
-  find('operator').textContent = place.message ?? '';
-  onlyWhen('operator', Boolean(place.message));
-  const isWaiting = place.state === 'waiting';
-  onlyWhen('place', isWaiting && place.rank !== undefined);
-  onlyWhen('keep', isWaiting);
-  onlyWhen('join', CAN_JOIN.includes(place.state) && summary.state !== 'ended');
-  onlyWhen('leave', isWaiting || place.state === 'ready');
-  if (isWaiting && place.rank !== undefined) {
-    find('rank').textContent = count(place.rank);
-    find('ahead').textContent = count(place.ahead);
-    find('total').textContent = count(place.total);
-    find('eta').textContent = waitRange(place.etaLowS, place.etaHighS);
-  }
-  document.title = isWaiting && place.rank ? `${count(place.rank)} · ${summary.productName}` : summary.productName;
-  const until = isWaiting ? place.startsAt : undefined;
-  tick('countdown', until, (left) => text('line.starts', { left }));
-  if (place.state === 'ready') {
-    await claim();
-  } else if (place.state === 'admitted') {
-    if (place.token) pass.write({ token: place.token, expiresAt: place.expiresAt });
-    await (pass.read() ? showProduct() : claim());
-  } else {
-    pass.clear();
-    onlyWhen('product', false);
-  }
-}
-
-/** Takes the access token: one's turn lasts a minute or two, so the page does not wait for a click. */
-async function claim() {
-  pass.write(await ask('POST', `${queue}/token`));
-  await poll();
+  pollTimer = setTimeout(poll, pause * (1 + Math.random() / 10));
 }
 
 async function showProduct() {
@@ -196,41 +173,17 @@ async function start() {
   const window = `${moment(summary.saleStartTime)} – ${moment(summary.saleEndTime)}`;
   find('sale').textContent = `${money(summary.discountedPrice)} · ${text(`sale.${summary.state}`)} · ${window}`;
 
-  find('login').addEventListener('submit', (event) => {
-    event.preventDefault();
-    const form = event.target.elements;
-    act(event.submitter, async () => {
-      await login(form.loginId.value, form.password.value);
-      form.password.value = '';
-      await enter();
-    });
-  });
-  find('logout').addEventListener('click', () => {
-    logout();
-    showLogin();
-  });
-  find('join').addEventListener('click', (event) => {
+  find('wait').href = `/queue/${productId}/wait`;
+  find('logout').addEventListener('click', (event) => {
     act(event.target, async () => {
-      await show(await ask('POST', queue, { key: freshKey() }));
-      await poll();
-    });
-  });
-  find('leave').addEventListener('click', (event) => {
-    act(event.target, async () => {
-      await ask('DELETE', queue);
-      await poll();
+      await logout();
+      showVisitor();
     });
   });
   find('buy').addEventListener('submit', (event) => {
     event.preventDefault();
     act(event.submitter, order);
   });
-  await (isLoggedIn() ? enter() : showLogin());
-}
-
-async function enter() {
-  onlyWhen('login', false);
-  onlyWhen('logout', true);
   await poll();
   await follow();
 }

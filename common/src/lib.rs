@@ -5,12 +5,14 @@
 //! - [`http`]: accept loop, extractors, problem answers, access log, health and metrics endpoints.
 //! - `pg`, `redis`, `kafka`, `outbox`: a service's stores and its log, each behind the feature of its name.
 //! - [`client`]: calls from one service to another.
+//! - [`draw`]: the order of a line that is drawn by lot.
 //! - [`clock`], [`config`], [`mod@metrics`], [`stop`], [`telemetry`]: time, settings, figures, life time, logs.
 
 pub mod auth;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod draw;
 pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use common::http::extract;
-use common::wire::event::{Event, OrderChanged, StockCommand, StockDecided};
+use common::wire::event::{Event, OrderChanged, QueueSteps, StockCommand, StockDecided};
 use common::wire::id::{Ticket, UserId};
 use common::wire::product::ProductSnapshot;
 use common::wire::queue::{Step, StepKind};
@@ -49,6 +49,22 @@ fn product_snapshots_round_trip() {
 }
 
 #[test]
+fn a_product_snapshot_without_the_lengths_of_a_wait_has_the_usual_ones() {
+    let whole = sample("product.changed.v1");
+    let mut older = whole.clone();
+    for name in ["awayAfterS", "graceS", "claimS", "claimPollS", "admissionS"] {
+        older["queue"].as_object_mut().unwrap().remove(name).unwrap();
+    }
+    let read = |value| serde_json::from_value::<ProductSnapshot>(value).unwrap();
+    assert_eq!(read(older), read(whole));
+}
+
+#[test]
+fn steps_of_rooms_round_trip() {
+    round_trip::<QueueSteps>("queue.steps.v1");
+}
+
+#[test]
 fn a_field_of_a_later_version_is_ignored() {
     let mut newer = sample("stock.decided.v1");
     newer["later"] = 1.into();
@@ -76,6 +92,8 @@ fn a_wrong_body_names_the_field_and_the_rule() {
 fn a_step_is_read_from_the_flat_fields_of_a_stream() {
     let fields = [("step", "ready"), ("at", "1763690000123"), ("user", "7"), ("ticket", "3")];
     let fields = fields.into_iter().chain([("interval", "0"), ("count", "20"), ("byHand", "true")]);
+    // What somebody wrote stays text, also where it looks like a number.
+    let fields = fields.chain([("by", "9"), ("why", "12")]);
     let fields = fields.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
     let wanted = Step {
         step: StepKind::Ready,
@@ -85,6 +103,9 @@ fn a_step_is_read_from_the_flat_fields_of_a_stream() {
         interval: Some(0),
         count: Some(20),
         by_hand: true,
+        by: Some(UserId(9)),
+        why: Some("12".into()),
+        text: None,
     };
     assert_eq!(Step::from_fields(&fields).unwrap(), wanted);
     assert!(Step::from_fields(&HashMap::new()).is_err());

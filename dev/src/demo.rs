@@ -14,8 +14,9 @@ const STARTS_IN_S: i64 = 120;
 /// How long a demo sale lasts.
 const SALE_S: i64 = 86_400;
 
-/// Registers the shop with the seller's account of `stack` (the content of `stack.json`).
-pub(crate) fn open(stack: &Value) -> Result<()> {
+/// Registers the shop with the seller's account of `stack` (the content of `stack.json`), and returns the id of the
+/// product whose sale starts soon.
+pub(crate) fn open(stack: &Value) -> Result<Value> {
     let gateway = text(stack, "/gateway")?;
     let login = json!({
         "loginId": text(stack, "/accounts/seller/loginId")?,
@@ -31,11 +32,12 @@ pub(crate) fn open(stack: &Value) -> Result<()> {
     });
     let company = seller.post("/api/companies", &company)?["companyId"].clone();
     let now = now_s();
+    let mut id = Value::Null;
     for product in [mug(&company, now), shoes(&company, now)] {
-        let answer = seller.post("/api/products", &product)?;
-        report::say(&format!("  demo product {}: {}", answer["productId"], product["productName"]));
+        id = seller.post("/api/products", &product)?["productId"].clone();
+        report::say(&format!("  demo product {id}: {}", product["productName"]));
     }
-    Ok(())
+    Ok(id)
 }
 
 struct Seller {

@@ -108,6 +108,9 @@ impl Plan {
                 ("REDIS_URL", self.redis()),
                 ("PASS_KEY_FILE", path(&self.keys.pass)),
                 ("PRODUCT_URL", self.first("product")),
+                ("QUEUE_LOAD_URLS", self.figures(&["order", "product"])),
+                // Every shopper of a stack comes from this machine.
+                ("QUEUE_LOOPBACK_EXEMPT", "true".to_owned()),
             ],
             "gateway" => self.gateway(listen, instance),
             _ => return vec![("SANDBOX_LISTEN", listen), ("SANDBOX_SECRET_KEY", PAYMENT_KEYS.0.to_owned())],
@@ -127,9 +130,16 @@ impl Plan {
         settings
     }
 
+    /// Where the replicas of these services show their figures.
+    fn figures(&self, services: &[&str]) -> String {
+        let urls = services.iter().flat_map(|service| self.urls(service));
+        urls.map(|url| format!("{url}/metrics")).collect::<Vec<_>>().join(",")
+    }
+
     fn order(&self, listen: String) -> Vec<(&'static str, String)> {
         vec![
             ("ORDER_LISTEN", listen),
+            ("REDIS_URL", self.redis()),
             ("PRODUCT_URL", self.first("product")),
             ("PAYMENT_URL", self.first(SANDBOX)),
             ("PAYMENT_SECRET_KEY", PAYMENT_KEYS.0.to_owned()),
@@ -148,6 +158,7 @@ impl Plan {
             ("PRODUCT_UPSTREAMS", upstreams("product")),
             ("ORDER_UPSTREAMS", upstreams("order")),
             ("QUEUE_UPSTREAMS", upstreams("queue-server")),
+            ("REDIS_URL", self.redis()),
             ("WEB_ROOT", path(&self.web)),
         ]
     }

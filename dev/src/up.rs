@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use testkit::error::{Error, Result};
 use testkit::packages::Purpose;
 use testkit::process::{self, Spec, is_cancelled};
@@ -43,12 +44,12 @@ pub(crate) fn run(up: &Up) -> std::result::Result<ExitCode, Failure> {
 
 /// The demo shop, the simulated sale, and then as long as the reader likes.
 fn use_it(up: &Up, stack: &Stack) -> Result<ExitCode> {
-    demo::open(&stack.json())?;
+    let product = demo::open(&stack.json())?;
     let verdict = if up.rush { rush(up, stack)? } else { ExitCode::SUCCESS };
     if up.once {
         return Ok(verdict);
     }
-    pages(stack);
+    pages(stack, &product);
     watch(stack);
     Ok(ExitCode::SUCCESS)
 }
@@ -96,7 +97,8 @@ fn rush(up: &Up, stack: &Stack) -> Result<ExitCode> {
     }
 }
 
-fn pages(stack: &Stack) {
+/// Where to look; the product is one to wait for.
+fn pages(stack: &Stack, product: &Value) {
     let gateway = stack.gateway();
     report::say("pages");
     let web = crate::root().join("web");
@@ -109,6 +111,13 @@ fn pages(stack: &Stack) {
         .collect();
     folders.sort();
     report::say(&format!("  {gateway}/"));
+    for page in [
+        format!("product.html?id={product}"),
+        format!("queue/{product}/wait"),
+        format!("queue/{product}/plain"),
+    ] {
+        report::say(&format!("  {gateway}/{page}"));
+    }
     for folder in folders {
         report::say(&format!("  {gateway}/{folder}/"));
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::Parser;
 use common::clock::Clock;
-use common::config::{Telemetry, Trust};
+use common::config::{Redis, Telemetry, Trust};
 use http::Uri;
 
 /// The gateway's settings.
@@ -59,6 +59,9 @@ pub struct Config {
     /// How callers are recognised.
     #[command(flatten)]
     pub trust: Trust,
+    /// Where access tokens are revoked. The gateway serves without it, by what it last knew.
+    #[command(flatten)]
+    pub redis: Redis,
     /// Logs.
     #[command(flatten)]
     pub telemetry: Telemetry,

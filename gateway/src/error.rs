@@ -27,7 +27,7 @@ pub enum Error {
     #[error("this part of the shop is not built yet")]
     NotYetBuilt,
     /// The route needs a login and none was sent.
-    #[error("a login is needed: Authorization: Bearer <token>")]
+    #[error("a login is needed: Authorization: Bearer <token>, or the cookie of a login")]
     LoginRequired,
     /// What was sent as a login is none.
     #[error("{0}")]
@@ -35,6 +35,9 @@ pub enum Error {
     /// What was sent as a login did not verify.
     #[error("{0}")]
     RefusedToken(Refused),
+    /// A browser sent it from a page that is not ours, or something that is no browser sent a browser's cookie.
+    #[error("the Origin header must name this shop: scheme, host and port")]
+    ForeignOrigin,
     /// An issuer's keys could not be fetched yet.
     #[error("tokens cannot be checked yet; try again soon")]
     KeysUnknown,
@@ -47,7 +50,7 @@ pub enum Error {
         /// The product it must be for, when the path names one.
         product: Option<ProductId>,
     },
-    /// What was sent as an access token did not verify.
+    /// What was sent as an access token did not verify, or was revoked.
     #[error("{0}")]
     InvalidAccessToken(Refused),
     /// More body than the route takes.
@@ -98,8 +101,10 @@ impl Error {
             Self::LoginRequired => (StatusCode::UNAUTHORIZED, "login-required"),
             Self::InvalidToken(_) | Self::RefusedToken(_) => (StatusCode::UNAUTHORIZED, "invalid-token"),
             Self::KeysUnknown => (StatusCode::SERVICE_UNAVAILABLE, "keys-unknown"),
+            Self::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::AccessTokenRequired { .. } => (StatusCode::FORBIDDEN, "access-token-required"),
+            Self::InvalidAccessToken(Refused::Revoked) => (StatusCode::FORBIDDEN, "access-token-revoked"),
             Self::InvalidAccessToken(_) => (StatusCode::FORBIDDEN, "invalid-access-token"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow"),

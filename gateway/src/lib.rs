@@ -1,6 +1,6 @@
 //! The only public door.
 //!
-//! It owns no data. What it owns is the way in:
+//! It owns no data; of others' it reads which access tokens queue-server revoked, from Redis. What it owns is the way in:
 //!
 //! - [`routes`]: every public URL, who may use it and where it leads; [`router`] finds it, [`path`] refuses what
 //!   two programs could read in two ways.
@@ -37,7 +37,9 @@ pub use metrics::Metrics;
 use common::auth::Verifier;
 use common::auth::jwks::KeySet;
 use common::auth::key::InternalKey;
+use common::auth::revoked::Revoked;
 use common::http::observe::{Ready, operations};
+use common::redis::Connections;
 use common::stop::Stop;
 use tokio::net::TcpListener;
 
@@ -62,9 +64,11 @@ pub async fn serve(
     let pass_keys = KeySet::fetched(&config.trust.pass_jwks_url, &stop)?;
     let internal = InternalKey::read(&config.trust.internal_key_file)?;
     let verifier = Verifier::new(identity_keys.clone(), pass_keys.clone(), internal, config.clock.clone());
+    let revoked = Revoked::new(Connections::open(&config.redis)?);
+    let tokens = tokens::Tokens::new(verifier, revoked, config.clock.clone(), config.token_cache_max);
     let metrics = Metrics::register(&registry)?;
     let jwks = jwks::Published::new(identity_keys, pass_keys);
-    let stack = stack::stack(&config, verifier, jwks, metrics)?;
+    let stack = stack::stack(&config, tokens, jwks, metrics)?;
 
     stop.spawn("operations", common::http::serve(private, operations(&registry, &ready), stop.clone()));
     ready.set(true);

@@ -11,6 +11,7 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     config.check()?;
     telemetry::start("gateway", &config.telemetry)?;
+    common::http::allow_connections();
     let public = TcpListener::bind(config.listen).await?;
     let private = TcpListener::bind(config.admin_listen).await?;
     gateway::serve(public, private, config, Stop::on_signals()?).await

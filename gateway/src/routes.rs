@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::wire::token::Role;
 use http::Method;
 
-use Rule::{AnyPass, Anyone, Login, Pass, Roles};
-use To::{Assets, Jwks, Order, Product, Queue, User};
+use Rule::{AnyPass, Anyone, Login, Pass, Roles, Visitor};
+use To::{Assets, File, Jwks, Order, Product, Queue, User};
 
 /// Where a route leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +27,8 @@ pub enum To {
     Jwks,
     /// The static pages, answered here.
     Assets,
+    /// This one of the static pages, whatever the path: the same bytes for everybody.
+    File(&'static str),
 }
 
 /// Who may use a route.
@@ -34,6 +36,9 @@ pub enum To {
 pub enum Rule {
     /// Everybody. Tokens are neither looked at nor passed on, so that a stale one is no obstacle.
     Anyone,
+    /// Everybody; the service is told who it is where a valid login came along. For pages that offer the login
+    /// themselves.
+    Visitor,
     /// Whoever is logged in.
     Login,
     /// Whoever is logged in with one of these roles, or as ADMIN.
@@ -203,7 +208,12 @@ pub static TABLE: &[Route] = &[
     get("/api/seller/products/{id}/sale", Product, SELLER),
     get("/api/seller/products/{id}/sale/live", Product, SELLER).live(),
     get("/api/seller/products/{id}/sale/results.csv", Product, SELLER),
-    // Pages.
+    // Pages. Those of a waiting room stand side by side: without a script, one leads to the other by a relative
+    // address, so that its bytes do not depend on the product.
+    post("/login", User, Anyone),
+    get("/queue/{productId}/wait", File("/queue/wait.html"), Anyone),
+    get("/queue/{productId}/plain", Queue, Visitor),
+    post("/queue/{productId}/plain", Queue, Visitor),
     get("/docs", Assets, Anyone),
     get("/openapi.json", Assets, Anyone),
     get("/", Assets, Anyone),
@@ -213,7 +223,6 @@ pub static TABLE: &[Route] = &[
 /// Rows of the table whose service part does not exist yet: 501 `not-yet-built`, whoever asks.
 pub static NOT_YET_BUILT: &[&str] = &[
     "POST /api/auth/refresh",
-    "POST /api/auth/logout",
     "GET /api/auth/sessions",
     "DELETE /api/auth/sessions/{sid}",
     "POST /api/auth/password",
@@ -241,20 +250,6 @@ pub static NOT_YET_BUILT: &[&str] = &[
     "GET /api/notifications",
     "GET /api/notifications/live",
     "POST /api/notifications/read",
-    "GET /api/queue",
-    "GET /api/queue/{productId}/live",
-    "GET /api/queue/{productId}/waiting",
-    "GET /api/queue/{productId}/admitted",
-    "GET /api/queue/{productId}/stats",
-    "POST /api/queue/{productId}/hold",
-    "POST /api/queue/{productId}/resume",
-    "POST /api/queue/{productId}/message",
-    "POST /api/queue/{productId}/revoke",
-    "PUT /api/queue/{productId}/capacity",
-    "GET /api/queue/{productId}/draw",
-    "GET /api/orders/{id}/live",
-    "POST /api/orders/{id}/refunds",
-    "POST /api/payments/webhooks/{provider}",
     "GET /api/admin/dead-letters",
     "POST /api/admin/dead-letters/{id}/redrive",
     "GET /api/seller/products",

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use common::auth::Verifier;
 use http::Response;
 use tokio::sync::Semaphore;
 use tower::layer::layer_fn;
@@ -38,7 +37,7 @@ use crate::tokens::Tokens;
 /// When the route table or an address does not hold.
 pub fn stack(
     config: &Config,
-    verifier: Verifier,
+    tokens: Tokens,
     jwks: Published,
     metrics: Metrics,
 ) -> anyhow::Result<
@@ -47,10 +46,10 @@ pub fn stack(
     let router = Arc::new(Router::new(TABLE, NOT_YET_BUILT)?);
     let slots = Arc::new(Semaphore::new(config.in_flight_max));
     let (upload_max, deadline_max) = (config.upload_max(), config.deadline_max());
-    let tokens = Arc::new(Tokens::new(verifier, config.clock.clone(), config.token_cache_max));
+    let tokens = Arc::new(tokens);
     let (identify, require, vouch) = (Arc::clone(&tokens), Arc::clone(&tokens), tokens);
-    let destination =
-        Destination { forward: Forward::new(config)?, assets: Assets::new(&config.web_root), jwks };
+    let assets = Arc::new(Assets::read(&config.web_root)?);
+    let destination = Destination { forward: Forward::new(config)?, assets, jwks };
     Ok(ServiceBuilder::new()
         .layer(layer_fn(Name::new)) // outermost: every line and answer below carries the id
         .layer(layer_fn(move |next| Observe::new(next, Arc::clone(&router), metrics.clone()))) // counts the refused too
@@ -68,7 +67,7 @@ pub fn stack(
 #[derive(Debug, Clone)]
 pub struct Destination {
     forward: Forward,
-    assets: Assets,
+    assets: Arc<Assets>,
     jwks: Published,
 }
 
@@ -86,7 +85,8 @@ impl Service<Vouched> for Destination {
         Box::pin(async move {
             match call.target.route.to {
                 To::User | To::Product | To::Order | To::Queue => there.forward.send(call).await,
-                To::Assets => there.assets.serve(call.request).await,
+                To::Assets => there.assets.serve(&call.request, call.request.uri().path()),
+                To::File(path) => there.assets.serve(&call.request, path),
                 To::Jwks => there.jwks.serve().await,
             }
         })

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use common::auth::revoked::Revoked;
 use common::auth::{Refused, Verifier};
 use common::clock::Clock;
-use common::wire::token::{ASSERTION_TTL_S, Identity, Pass};
+use common::wire::token::{ASSERTION_TTL_S, Identity, Pass, Right};
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +24,7 @@ const ASSERTION_LEFT_S: i64 = 30;
 #[derive(Debug)]
 pub struct Tokens {
     verifier: Verifier,
+    revoked: Revoked,
     clock: Clock,
     logins: Cache<Arc<Identity>>,
     passes: Cache<Arc<Pass>>,
@@ -32,9 +34,10 @@ pub struct Tokens {
 impl Tokens {
     /// Remembers at most about `max` of each kind.
     #[must_use]
-    pub fn new(verifier: Verifier, clock: Clock, max: usize) -> Self {
+    pub fn new(verifier: Verifier, revoked: Revoked, clock: Clock, max: usize) -> Self {
         Self {
             verifier,
+            revoked,
             clock,
             logins: Cache::new(max),
             passes: Cache::new(max),
@@ -56,11 +59,18 @@ impl Tokens {
         Ok(Proved { claims, digest })
     }
 
-    /// The right that an access token proves for this login.
+    /// The right that an access token proves for this login, and that was not revoked.
     ///
     /// # Errors
     /// [`Refused`].
     pub async fn pass(&self, token: &str, login: &Proved<Identity>) -> Result<Proved<Pass>, Refused> {
+        let pass = self.verified(token, login).await?;
+        // Every time: what is remembered is the signature, not that the right still counts.
+        self.revoked.check(&Right::from(&*pass.claims)).await?;
+        Ok(pass)
+    }
+
+    async fn verified(&self, token: &str, login: &Proved<Identity>) -> Result<Proved<Pass>, Refused> {
         // A pass is valid with its own login only: the digest covers both.
         let digest = Sha256::new().chain_update(login.digest).chain_update(token).finalize().into();
         if let Some(claims) = self.passes.get(&digest, self.clock.now_s()) {

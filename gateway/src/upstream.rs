@@ -27,7 +27,7 @@ pub fn label(to: To) -> Option<&'static str> {
         To::Product => Some("product"),
         To::Order => Some("order"),
         To::Queue => Some("queue-server"),
-        To::Jwks | To::Assets => None,
+        To::Jwks | To::Assets | To::File(_) => None,
     }
 }
 
@@ -63,7 +63,7 @@ impl Upstreams {
             To::Product => Some(&self.product),
             To::Order => Some(&self.order),
             To::Queue => Some(&self.queue),
-            To::Jwks | To::Assets => None,
+            To::Jwks | To::Assets | To::File(_) => None,
         }
     }
 }

@@ -130,6 +130,11 @@ impl Call {
         Self { method: Method::POST, ..Self::get(url) }
     }
 
+    /// `PUT url`.
+    pub(crate) fn put(url: impl Into<String>) -> Self {
+        Self { method: Method::PUT, ..Self::get(url) }
+    }
+
     /// `DELETE url`.
     pub(crate) fn delete(url: impl Into<String>) -> Self {
         Self { method: Method::DELETE, ..Self::get(url) }

@@ -19,6 +19,11 @@ pub(crate) fn say(text: &str) {
     writeln!(stdout(), "{}", text.trim_end()).ok();
 }
 
+/// What explains a result, on standard error.
+pub(crate) fn note(text: &str) {
+    writeln!(stderr(), "{}", text.trim_end()).ok();
+}
+
 /// A failure on standard error.
 pub(crate) fn fail(text: &str) {
     writeln!(stderr(), "error: {}", text.trim_end()).ok();

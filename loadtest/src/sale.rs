@@ -9,7 +9,7 @@ use common::clock::Clock;
 use common::wire::Time;
 use common::wire::id::ProductId;
 use common::wire::product::{CompanyView, ProductView, QueuePolicy};
-use common::wire::queue::Place;
+use common::wire::queue::{Place, ScheduleView};
 use common::wire::user::LoginView;
 use serde::Serialize;
 use serde_json::json;
@@ -27,7 +27,7 @@ const ROOM_WITHIN: Duration = Duration::from_secs(2);
 const ROOM_POLL: Duration = Duration::from_millis(50);
 
 /// What is sold, and how people are let in.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Terms {
     /// Units.
@@ -40,6 +40,9 @@ pub(crate) struct Terms {
     pub(crate) interval_s: u32,
     /// Admissions open this long after the sale's start.
     pub(crate) delay_s: u32,
+    /// Shoppers inside at once; no limit when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) capacity: Option<u32>,
 }
 
 /// A registered sale.
@@ -73,6 +76,7 @@ pub(crate) async fn register(stack: &Stack, agent: &Agent, terms: Terms) -> anyh
         count: terms.count,
         interval_s: terms.interval_s,
         admission_delay_s: terms.delay_s,
+        capacity: terms.capacity,
         ..QueuePolicy::default()
     };
     let call = Call::post(format!("{gateway}/api/products")).bearer(&login.access_token).json(&json!({
@@ -115,6 +119,19 @@ pub(crate) async fn joinable(stack: &Stack, agent: &Agent, sale: &Sale, login: &
             ROOM_WITHIN.as_secs()
         )
     })
+}
+
+/// Opens admissions now, with the sale's own timetable, as its seller does it.
+pub(crate) async fn open(stack: &Stack, agent: &Agent, sale: &Sale) -> anyhow::Result<()> {
+    let url = format!("{}/api/queue/{}/schedule", stack.gateways()[0], sale.product);
+    let wish = json!({
+        "count": sale.terms.count,
+        "intervalS": sale.terms.interval_s,
+        "startsAt": Clock::system().now().trunc_subsecs(0),
+    });
+    let call = Call::put(url).bearer(&sale.seller).json(&wish);
+    agent.send(&call).await?.success::<ScheduleView>("opening admissions")?;
+    Ok(())
 }
 
 /// Withdraws the product, so that its waiting room closes and costs nothing any more.

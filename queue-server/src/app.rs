@@ -6,26 +6,30 @@ use std::sync::atomic::AtomicBool;
 use axum::extract::FromRef;
 use common::auth::Verifier;
 use common::auth::jwks::KeySet;
-use common::auth::key::{InternalKey, SigningKey};
+use common::auth::key::{InternalKey, Keyring};
 use common::client::Client;
 use common::redis::Connections;
 use common::stop::Stop;
 use prometheus::Registry;
 
 use crate::Config;
+use crate::limits::Limits;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::room::catalog::Catalog;
+use crate::room::joins::Joins;
 use crate::room::store::Store;
-use crate::room::tick::Rooms;
 
 /// The service's state. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
     pub(crate) store: Store,
-    pub(crate) rooms: Rooms,
+    pub(crate) joins: Joins,
+    pub(crate) live: Live,
     pub(crate) catalog: Catalog,
-    pub(crate) passes: Arc<SigningKey>,
+    pub(crate) passes: Arc<Keyring>,
     pub(crate) verifier: Verifier,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
     pub(crate) config: Arc<Config>,
     pub(crate) stop: Stop,
@@ -36,7 +40,7 @@ pub(crate) struct App {
 impl App {
     /// Reads the keys and starts to connect. Waits for nothing.
     pub(crate) fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Result<Self> {
-        let passes = SigningKey::read(&config.pass_key_file)?;
+        let passes = Keyring::read(&config.pass_key_files)?;
         let verifier = Verifier::new(
             KeySet::fetched(&config.trust.identity_jwks_url, stop)?,
             KeySet::fixed(&passes.jwks())?,
@@ -45,13 +49,16 @@ impl App {
         );
         let store = Store::new(Connections::open(&config.redis)?);
         let product = Client::new(&config.product_url, verifier.clone())?;
+        let metrics = Metrics::register(registry)?;
         Ok(Self {
-            rooms: Rooms::default(),
+            live: Live::new(metrics.clone()),
+            joins: Joins::new(store.clone(), stop.clone()),
             catalog: Catalog::new(product, store.clone()),
             store,
             passes: Arc::new(passes),
             verifier,
-            metrics: Metrics::register(registry)?,
+            limits: Arc::new(Limits::new(&config.limits)),
+            metrics,
             config: Arc::new(config),
             stop: stop.clone(),
             listening: Arc::default(),

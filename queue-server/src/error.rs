@@ -1,5 +1,7 @@
 //! Everything that can go wrong here, and what a client sees of it.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use common::http::problem::Failure;
@@ -22,9 +24,27 @@ pub enum Error {
     /// Before one's turn, or after it.
     #[error("it is not this shopper's turn")]
     NotReady,
+    /// Nothing to take back.
+    #[error("the shopper holds no access token")]
+    NotAdmitted,
+    /// A line in the order of registration.
+    #[error("this line is not drawn by lot")]
+    NoDraw,
+    /// A capacity cannot follow what nobody measures.
+    #[error("no service is named whose load a capacity could follow (QUEUE_LOAD_URLS)")]
+    NoLoad,
+    /// Not an id that an event stream gave.
+    #[error("Last-Event-ID is not an id of this stream")]
+    InvalidLastEventId,
     /// Another's room, or a stop by somebody who outranks the caller.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// More often than one may ask.
+    #[error("too many requests of this account or address")]
+    TooManyRequests {
+        /// Until the next one is taken.
+        wait: Duration,
+    },
     /// The rooms' store, or the product service, cannot be reached.
     #[error("the waiting room cannot be reached; try again soon")]
     Unavailable(#[source] anyhow::Error),
@@ -41,7 +61,12 @@ impl Error {
             Self::PurchaseLimitReached => (StatusCode::CONFLICT, "purchase-limit-reached"),
             Self::AlreadyAdmitted => (StatusCode::CONFLICT, "already-admitted"),
             Self::NotReady => (StatusCode::CONFLICT, "not-ready"),
+            Self::NotAdmitted => (StatusCode::CONFLICT, "not-admitted"),
+            Self::NoDraw => (StatusCode::NOT_FOUND, "no-draw"),
+            Self::NoLoad => (StatusCode::CONFLICT, "no-load-figures"),
+            Self::InvalidLastEventId => (StatusCode::BAD_REQUEST, "invalid-last-event-id"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "room-unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error"),
         }
@@ -54,6 +79,11 @@ impl From<Error> for Failure {
         match &error {
             Error::Internal(cause) => Self::internal(cause),
             Error::Unavailable(cause) => Self::unavailable(code, 1, Some(format!("{cause:#}"))),
+            Error::TooManyRequests { wait } => Self {
+                // Rounded up: who comes back then finds the bucket filled.
+                retry_after_s: Some(wait.as_secs() + 1),
+                ..Self::new(status, code, error.to_string())
+            },
             _ => Self::new(status, code, error.to_string()),
         }
     }

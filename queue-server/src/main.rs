@@ -14,6 +14,7 @@ async fn main() -> anyhow::Result<()> {
         Task::Keygen(file) => return Ok(writeln!(std::io::stdout(), "{}", SigningKey::generate(&file)?)?),
     };
     common::telemetry::start("queue-server", &config.telemetry)?;
+    common::http::allow_connections();
     let listener = TcpListener::bind(config.listen).await?;
     queue_server::serve(listener, *config, Stop::on_signals()?).await
 }

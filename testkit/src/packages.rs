@@ -25,7 +25,7 @@ pub enum Purpose {
     Build,
     /// Running the servers.
     Run,
-    /// The test suite: it also asks a live Prometheus, and the alert rules' own test tool.
+    /// The test suite: it also asks a live Prometheus, and the alert rules' own test tool, and opens pages in a browser.
     Test,
 }
 
@@ -52,6 +52,7 @@ pub fn missing(purpose: Purpose) -> Vec<String> {
     if purpose >= Purpose::Test {
         need(in_path("prometheus") && in_path("promtool"), "prometheus");
         need(in_path("amtool"), "prometheus-alertmanager");
+        need(browser().is_some(), "chromium");
     }
     packages
 }
@@ -94,6 +95,11 @@ fn apt(log: &Path) -> Spec {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("RUNLEVEL", "1")
         .log(log)
+}
+
+/// The browser that tests drive: Debian's Chromium, or Chrome where that is what there is.
+pub fn browser() -> Option<&'static str> {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|program| in_path(program))
 }
 
 fn in_path(program: &str) -> bool {

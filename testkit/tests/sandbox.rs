@@ -10,7 +10,7 @@ use common::config::{Secret, Telemetry};
 use common::stop::Stop;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
-use testkit::sandbox::{Config, serve};
+use testkit::sandbox::{Config, Faults, serve};
 use tokio::net::TcpListener;
 
 const SECRET: &str = "test_sk_here";
@@ -29,10 +29,16 @@ impl Sandbox {
     }
 
     async fn slow(delay_ms: u32) -> Self {
+        Self::start_with(|config| config.delay_ms = delay_ms).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let (stop, clock) = (Stop::new(), Clock::manual("2026-11-21T01:39:13Z".parse().unwrap()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let service = serve(listener, config(SECRET, delay_ms, &clock), stop.clone());
+        let mut config = config(SECRET, 0, &clock);
+        change(&mut config);
+        let service = serve(listener, config, stop.clone());
         #[expect(clippy::disallowed_methods, reason = "the service itself ends with its stop")]
         tokio::spawn(async move { service.await.unwrap() });
         Self { base, http: Client::builder().no_proxy().build().unwrap(), clock, stop }
@@ -88,6 +94,9 @@ fn config(secret: &str, delay_ms: u32, clock: &Clock) -> Config {
         telemetry: Telemetry { log: "info".into(), log_format: "text".into() },
         secret_key: Secret(secret.into()),
         delay_ms,
+        pace: 1.0,
+        webhook_url: None,
+        faults: Faults::default(),
         clock: clock.clone(),
     }
 }
@@ -348,4 +357,208 @@ async fn health_is_told_and_unknown_paths_are_refused() {
     }
     assert_refused(sandbox.get("/v1/nothing").await, 404, "NOT_FOUND");
     assert_refused(sandbox.get("/v1/payments/confirm/more/of/it").await, 404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn clocks_run_as_fast_as_they_are_told() {
+    let sandbox = Sandbox::start_with(|config| config.pace = 60.0).await;
+    let agreed = sandbox.check_out(ORDER, "approve").await;
+    let open = sandbox.check_out("order-open", "close").await;
+    sandbox.clock.advance(Duration::from_secs(10));
+    assert_refused(sandbox.confirm(&agreed, ORDER, 10_000).await, 404, "NOT_FOUND_PAYMENT_SESSION");
+    assert_eq!(sandbox.get(&format!("/v1/payments/{open}")).await.1["status"], "READY");
+    sandbox.clock.advance(Duration::from_secs(20));
+    assert_eq!(sandbox.get(&format!("/v1/payments/{open}")).await.1["status"], "EXPIRED");
+}
+
+#[tokio::test]
+async fn a_test_code_is_answered_before_anything_is_looked_at() {
+    let sandbox = Sandbox::start().await;
+    for (code, status) in [
+        ("REJECT_CARD_PAYMENT", 403),
+        ("NOT_CANCELABLE_AMOUNT", 403),
+        ("NOT_FOUND_PAYMENT_SESSION", 404),
+        ("ALREADY_PROCESSED_PAYMENT", 400),
+        ("FAILED_INTERNAL_SYSTEM_PROCESSING", 500),
+    ] {
+        let request = sandbox.request("/v1/payments/confirm", None, &json!({"paymentKey": "none"}));
+        assert_refused(send(request.header("TossPayments-Test-Code", code)).await, status, code);
+    }
+    let payment = sandbox.check_out(ORDER, "approve").await;
+    let request = sandbox.request("/v1/payments/confirm", None, &wish(&payment, ORDER, 10_000));
+    send(request.header("TossPayments-Test-Code", "PROVIDER_ERROR")).await;
+    assert_eq!(sandbox.confirm(&payment, ORDER, 10_000).await.0, 200, "nothing was done");
+}
+
+#[tokio::test]
+async fn a_fault_loses_the_answer_and_not_the_money() {
+    let sandbox = Sandbox::start().await;
+    let faults = async |body: Value| {
+        let request = sandbox.http.put(format!("{}/sandbox/faults", sandbox.base)).json(&body);
+        send(request).await
+    };
+    assert_refused(faults(json!({"dropPct": 60, "failPct": 60})).await, 400, "INVALID_REQUEST");
+    assert_refused(faults(json!({"dropPct": -1})).await, 400, "INVALID_REQUEST");
+    assert_eq!(faults(json!({"dropPct": 100})).await.0, 200);
+    let dropped = sandbox.check_out("order-dropped", "approve").await;
+    let request =
+        sandbox.request("/v1/payments/confirm", Some("k"), &wish(&dropped, "order-dropped", 10_000));
+    let answer = request.send().await;
+    assert!(match answer {
+        Ok(answer) => answer.bytes().await.is_err(),
+        Err(_) => true,
+    });
+    let declined = sandbox.check_out("order-declined", "decline").await;
+    let answer = sandbox.confirm(&declined, "order-declined", 10_000).await;
+    assert_refused(answer, 403, "REJECT_CARD_PAYMENT");
+
+    assert_eq!(faults(json!({"failPct": 100})).await.0, 200);
+    let failed = sandbox.check_out("order-failed", "approve").await;
+    let answer = sandbox.confirm(&failed, "order-failed", 10_000).await;
+    assert_refused(answer, 500, "FAILED_INTERNAL_SYSTEM_PROCESSING");
+
+    assert_eq!(faults(json!({"slowPct": 100, "slowMs": 500})).await.0, 200);
+    let slow = sandbox.check_out("order-slow", "approve").await;
+    let began = std::time::Instant::now();
+    assert_eq!(sandbox.confirm(&slow, "order-slow", 10_000).await.0, 200);
+    assert!(began.elapsed() >= Duration::from_millis(500));
+    for payment in [dropped, failed, slow] {
+        assert_eq!(sandbox.get(&format!("/v1/payments/{payment}")).await.1["status"], "DONE");
+    }
+    let half = faults(json!({"failPct": 50})).await;
+    assert_eq!((half.0, &half.1["failPct"], &half.1["dropPct"]), (200, &json!(50), &json!(0)));
+    let mut failures = 0;
+    for order in 0..100 {
+        let order = format!("order-{order:04}-half");
+        let payment = sandbox.check_out(&order, "approve").await;
+        failures += usize::from(sandbox.confirm(&payment, &order, 10_000).await.0 == 500);
+    }
+    assert_eq!(failures, 50);
+}
+
+/// What a shop was told: transmission, number of the try, payment and its state.
+type Heard = std::sync::Arc<std::sync::Mutex<Vec<(String, String, String, String)>>>;
+
+/// A shop that refuses the first `refused` messages.
+async fn shop(refused: usize, stop: &Stop) -> (String, Heard) {
+    let heard = Heard::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let into = heard.clone();
+    let hook = async move |headers: axum::http::HeaderMap, axum::Json(body): axum::Json<Value>| {
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        assert_eq!(body["eventType"], "PAYMENT_STATUS_CHANGED");
+        let text = |field: &str| body["data"][field].as_str().unwrap().to_owned();
+        let mut heard = into.lock().unwrap();
+        heard.push((
+            header("tosspayments-webhook-transmission-id"),
+            header("tosspayments-webhook-transmission-retried-count"),
+            text("paymentKey"),
+            text("status"),
+        ));
+        if heard.len() <= refused { axum::http::StatusCode::BAD_GATEWAY } else { axum::http::StatusCode::OK }
+    };
+    let router = axum::Router::new().route("/hook", axum::routing::post(hook));
+    stop.spawn("shop", common::http::serve(listener, router, stop.clone()));
+    (url, heard)
+}
+
+async fn told(heard: &Heard, count: usize) -> Vec<(String, String, String, String)> {
+    testkit::eventually(Duration::from_secs(10), async || {
+        let heard = heard.lock().unwrap().clone();
+        anyhow::ensure!(heard.len() >= count, "{heard:?}");
+        Ok(heard)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_shop_is_told_until_it_listens() {
+    let stop = Stop::new();
+    let (url, heard) = shop(2, &stop).await;
+    let sandbox = Sandbox::start_with(|config| {
+        config.webhook_url = Some(url);
+        // The first retries come after 10 and 40 ms.
+        config.pace = 6_000.0;
+    })
+    .await;
+    let payment = sandbox.paid().await;
+    let heard = told(&heard, 3).await;
+    let tries: Vec<&str> = heard.iter().map(|(_, tries, ..)| tries.as_str()).collect();
+    assert_eq!(tries, ["0", "1", "2"]);
+    assert!(heard.iter().all(|one| one.0 == heard[0].0 && one.2 == payment && one.3 == "DONE"), "{heard:?}");
+    stop.stop();
+}
+
+#[tokio::test]
+async fn webhooks_are_doubled_and_overtaken_on_demand() {
+    let stop = Stop::new();
+    let (url, heard) = shop(0, &stop).await;
+    let doubled = Faults { duplicate_pct: 100, ..Faults::default() };
+    let sandbox = Sandbox::start_with(|config| {
+        config.webhook_url = Some(url);
+        config.faults = doubled;
+    })
+    .await;
+    let payment = sandbox.paid().await;
+    let twice = told(&heard, 2).await;
+    assert_eq!((&twice[0].0, &twice[0].3), (&twice[1].0, &twice[1].3));
+
+    let faults = |body: Value| send(sandbox.http.put(format!("{}/sandbox/faults", sandbox.base)).json(&body));
+    faults(json!({"reorderPct": 100})).await;
+    sandbox.cancel(&payment, json!({"cancelReason": "one", "cancelAmount": 1_000})).await;
+    faults(json!({})).await;
+    sandbox.cancel(&payment, json!({"cancelReason": "rest"})).await;
+    let states: Vec<_> = told(&heard, 4).await.into_iter().skip(2).map(|one| one.3).collect();
+    assert_eq!(states, ["CANCELED", "PARTIAL_CANCELED"], "the later one came first");
+    stop.stop();
+}
+
+#[tokio::test]
+async fn a_person_pays_declines_tampers_or_closes_on_the_page() {
+    let sandbox = Sandbox::start().await;
+    let browser = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let page = format!("{}/sandbox/checkout", sandbox.base);
+    let query = [
+        ("orderId", ORDER),
+        ("amount", "10000"),
+        ("orderName", "<script>\"tea\""),
+        ("successUrl", "http://shop.test/order.html?order=1"),
+        ("failUrl", "http://shop.test/order.html?order=1&payment=fail"),
+    ];
+    let show = |language: &str| browser.get(&page).query(&query).header("accept-language", language).send();
+    let english = show("en-GB").await.unwrap().text().await.unwrap();
+    assert!(english.contains("No money moves") && english.contains("&lt;script>&quot;tea"), "{english}");
+    let korean = show("ko-KR").await.unwrap().text().await.unwrap();
+    assert!(korean.contains("결제하기") && korean.contains("lang=\"ko\""), "{korean}");
+    let choose = async |choice: &str| {
+        // The form's own address.
+        let action =
+            english.split("action=\"").find(|part| part.contains(&format!("choice={choice}"))).unwrap();
+        let action = action.split('"').next().unwrap().replace("&amp;", "&");
+        let answer = browser.post(format!("{}{action}", sandbox.base)).send().await.unwrap();
+        assert_eq!(answer.status(), 303);
+        let back: reqwest::Url = answer.headers()["location"].to_str().unwrap().parse().unwrap();
+        back.query_pairs().into_owned().collect::<std::collections::HashMap<_, _>>()
+    };
+    let paid = choose("approve").await;
+    assert_eq!(
+        (paid["order"].as_str(), paid["orderId"].as_str(), paid["amount"].as_str()),
+        ("1", ORDER, "10000")
+    );
+    assert_eq!(choose("tamper").await["amount"], "9999");
+    let closed = choose("close").await;
+    assert_eq!((closed["code"].as_str(), closed.get("orderId")), ("PAY_PROCESS_CANCELED", None));
+    let declined = choose("decline").await;
+    assert_refused(sandbox.confirm(&declined["paymentKey"], ORDER, 10_000).await, 403, "REJECT_CARD_PAYMENT");
+    assert_eq!(sandbox.confirm(&paid["paymentKey"], ORDER, 10_000).await.0, 200);
+
+    let evil = browser.post(&page).query(&[
+        ("orderId", ORDER),
+        ("amount", "10000"),
+        ("choice", "close"),
+        ("successUrl", "http://a.test"),
+        ("failUrl", "javascript:alert(1)"),
+    ]);
+    assert_refused(send(evil).await, 400, "INVALID_REQUEST");
 }

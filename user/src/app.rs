@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use common::auth::Verifier;
 use common::auth::jwks::KeySet;
-use common::auth::key::{InternalKey, SigningKey};
+use common::auth::key::{InternalKey, Keyring};
 use common::clock::Clock;
 use common::stop::Stop;
 use common::wire::token::Jwks;
@@ -21,7 +21,7 @@ use crate::{Config, MIGRATIONS};
 pub(crate) struct App {
     pub(crate) pg: PgPool,
     pub(crate) clock: Clock,
-    pub(crate) key: Arc<SigningKey>,
+    pub(crate) keys: Arc<Keyring>,
     pub(crate) verifier: Verifier,
     pub(crate) hasher: Hasher,
     pub(crate) metrics: Metrics,
@@ -31,11 +31,11 @@ pub(crate) struct App {
 impl App {
     /// Reads the keys, then waits for the database.
     pub(crate) async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Result<Self> {
-        let key = SigningKey::read(&config.identity_key_file)?;
+        let keys = Keyring::read(&config.identity_key_files)?;
         let internal = InternalKey::read(&config.internal_key_file)?;
         // Identities are verified with the keys that this service publishes; no route here needs a pass.
         let verifier = Verifier::new(
-            KeySet::fixed(&key.jwks())?,
+            KeySet::fixed(&keys.jwks())?,
             KeySet::fixed(&Jwks::default())?,
             internal,
             config.clock.clone(),
@@ -46,7 +46,7 @@ impl App {
         Ok(Self {
             pg: common::pg::open(&config.pg, &MIGRATIONS, stop).await?,
             clock: config.clock.clone(),
-            key: Arc::new(key),
+            keys: Arc::new(keys),
             verifier,
             hasher,
             metrics,

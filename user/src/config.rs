@@ -21,9 +21,10 @@ pub struct Config {
     /// The database.
     #[command(flatten)]
     pub pg: Pg,
-    /// File with the key that signs identities: Ed25519, PKCS#8 PEM; `user keygen` makes one. All replicas share it.
-    #[arg(long, env = "IDENTITY_KEY_FILE")]
-    pub identity_key_file: PathBuf,
+    /// Files with keys of identities: Ed25519, PKCS#8 PEM; `user keygen` makes one. The first signs; further ones,
+    /// separated by commas, are published only: the next key and retired ones. All replicas share them.
+    #[arg(long, env = "IDENTITY_KEY_FILE", value_delimiter = ',', required = true)]
+    pub identity_key_files: Vec<PathBuf>,
     /// File with the key (64 or more hex digits) of the assertion that the gateway and the services share.
     #[arg(long, env = "INTERNAL_KEY_FILE")]
     pub internal_key_file: PathBuf,

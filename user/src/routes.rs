@@ -10,6 +10,8 @@ pub(crate) fn routes(app: App) -> Router {
     Router::new()
         .route("/api/auth/signup", post(account::http::sign_up)) // anyone
         .route("/api/auth/login", post(session::http::log_in)) // anyone
+        .route("/api/auth/logout", post(session::http::log_out)) // anyone
+        .route("/login", post(session::http::log_in_by_form)) // anyone, from a page without a script
         .route("/api/users/me", get(account::http::me)) // self
         .route("/.well-known/jwks.json", get(session::http::keys)) // anyone
         .with_state(app)

@@ -1,6 +1,4 @@
-// Talks to the gateway: login, tokens, problems, and the server's clock.
-
-const SESSION = 'session';
+// Talks to the gateway: login, tokens, problems, and the server's clock. The login is a cookie, which no script sees.
 
 /** A failure in plain words; `code` is the one of docs/API.md. */
 export class Problem extends Error {
@@ -22,7 +20,6 @@ export function memory(name) {
   };
 }
 
-const session = memory(SESSION);
 let serverAheadMs = 0;
 
 /** The server's time in milliseconds: a shopper's clock may be wrong by minutes. */
@@ -45,8 +42,6 @@ export function freshKey() {
 /** Sends a request as the one who is logged in. `key` is an idempotency key, `passes` are access tokens. */
 export async function ask(method, path, { body, key, passes = [] } = {}) {
   const headers = new Headers({ Accept: 'application/json' });
-  const known = session.read();
-  if (known) headers.set('Authorization', `Bearer ${known.accessToken}`);
   if (key) headers.set('Idempotency-Key', key);
   if (body !== undefined) headers.set('Content-Type', 'application/json');
   for (const token of passes) headers.append('X-Access-Token', token);
@@ -76,21 +71,11 @@ function setClock(answer) {
 }
 
 export async function login(loginId, password) {
-  session.clear();
-  session.write(await ask('POST', '/api/auth/login', { body: { loginId, password } }));
+  await ask('POST', '/api/auth/login', { body: { loginId, password } });
 }
 
-/** Forgets the login alone: whoever logs in again finds place and order where they were. */
-export function endLogin() {
-  session.clear();
-}
-
-/** Forgets the login and everything that belongs to it. */
-export function logout() {
+/** Ends the login in this browser, and forgets everything that belongs to it. */
+export async function logout() {
   sessionStorage.clear();
-}
-
-export function isLoggedIn() {
-  const known = session.read();
-  return known !== null && Date.parse(known.expiresAt) > now();
+  await ask('POST', '/api/auth/logout');
 }

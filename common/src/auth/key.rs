@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -91,6 +91,45 @@ impl SigningKey {
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.public.kid
+    }
+}
+
+/// The keys of an issuer: one signs, all are published, so that tokens of the next and of retired keys verify too.
+#[derive(Debug, Clone)]
+pub struct Keyring {
+    active: SigningKey,
+    published: Jwks,
+}
+
+impl Keyring {
+    /// Reads PKCS#8 PEM files. The first holds the key that signs.
+    ///
+    /// # Errors
+    /// When there is none, or one cannot be read or holds no Ed25519 key, or two hold the same.
+    pub fn read(files: &[PathBuf]) -> anyhow::Result<Self> {
+        let keys = files.iter().map(|file| SigningKey::read(file)).collect::<anyhow::Result<Vec<_>>>()?;
+        let active = keys.first().context("no key file")?.clone();
+        let mut published = Jwks::default();
+        for (key, file) in keys.into_iter().zip(files) {
+            let is_known = published.keys.contains(&key.public);
+            ensure!(!is_known, "key file {}: the same key stands before it", file.display());
+            published.keys.push(key.public);
+        }
+        Ok(Self { active, published })
+    }
+
+    /// Signs claims as a JWT of the given `typ`.
+    ///
+    /// # Errors
+    /// When signing fails, which a valid key never does.
+    pub fn sign<T: Serialize>(&self, claims: &T, kind: &str) -> anyhow::Result<String> {
+        self.active.sign(claims, kind)
+    }
+
+    /// The public halves of all, as the issuer publishes them.
+    #[must_use]
+    pub fn jwks(&self) -> Jwks {
+        self.published.clone()
     }
 }
 

@@ -141,3 +141,53 @@ fn an_assertion_of_another_key_is_refused() {
     let token = other.assert_service().unwrap();
     assert_eq!(ours.verifier.assertion(&token), Err(Refused::Invalid));
 }
+
+#[tokio::test]
+async fn the_first_key_file_signs_and_all_are_published() {
+    let folder = std::env::temp_dir().join(format!("keys-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let files = ["active", "next", "retired"].map(|name| folder.join(name));
+    let kids = files.each_ref().map(|file| key::SigningKey::generate(file).unwrap());
+    let all = issuers();
+    let who = identity(&all.clock);
+    for order in [[0, 1, 2], [1, 0, 2], [2, 1, 0]] {
+        let ring = key::Keyring::read(&order.map(|n| files[n].clone())).unwrap();
+        let published: Vec<String> = ring.jwks().keys.into_iter().map(|key| key.kid).collect();
+        assert_eq!(published, order.map(|n| kids[n].clone()));
+        let token = ring.sign(&pass(&who), PASS_TYPE).unwrap();
+        assert_eq!(decode_header(&token).unwrap().kid.as_ref(), Some(&kids[order[0]]));
+        // What any of them signed verifies with what is published.
+        let keys = KeySet::fixed(&ring.jwks()).unwrap();
+        let internal = InternalKey::from_bytes(&[7; 32]).unwrap();
+        let verifier =
+            Verifier::new(KeySet::fixed(&Jwks::default()).unwrap(), keys, internal, all.clock.clone());
+        for file in &files {
+            let token = key::SigningKey::read(file).unwrap().sign(&pass(&who), PASS_TYPE).unwrap();
+            assert!(verifier.pass(&token, &who).await.is_ok());
+        }
+    }
+    let same = [files[0].clone(), files[1].clone(), files[0].clone()];
+    for (wrong, why) in [
+        (&[][..], "no key file"),
+        (&[folder.join("nothing")], "nothing"),
+        (&same, "the same key stands before it"),
+    ] {
+        let error = format!("{:#}", key::Keyring::read(wrong).unwrap_err());
+        assert!(error.contains(why), "{error}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_remembered_ends_in_time_and_is_nobody_elses() {
+    let Issuers { user, verifier, clock, .. } = issuers();
+    let claims = identity(&clock);
+    let token = user.sign(&claims, IDENTITY_TYPE).unwrap();
+    for _ in 0..2 {
+        assert_eq!(verifier.identity(&token).await.unwrap(), claims);
+    }
+    let (body, _) = token.rsplit_once('.').unwrap();
+    assert_eq!(verifier.identity(&format!("{body}.AAAA")).await, Err(Refused::Invalid));
+    clock.advance(Duration::from_secs(900 + 5));
+    assert_eq!(verifier.identity(&token).await, Err(Refused::Expired));
+}

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::message::{BorrowedMessage, Headers as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientContext, Message as _, Statistics};
 use tokio::sync::mpsc;
 
+use super::commits::{Ends, Offsets, Safety, advance, rewind};
 use super::producer::{Outgoing, Producer};
 use crate::config::Kafka;
 use crate::stop::Stop;
@@ -59,7 +59,9 @@ pub struct Batch<T> {
     pub records: Vec<Received<T>>,
     /// What could not.
     pub unreadable: Vec<Unreadable>,
-    ends: Vec<(i32, i64)>,
+    ends: Ends,
+    /// How often the reading had been set back when it was read.
+    pub(super) rewinds: u64,
 }
 
 /// Reads `topic` as a member of `group` and gives every batch to `apply` until it says that it is applied.
@@ -74,13 +76,38 @@ where
     F: FnMut(Arc<[Received<T>]>) -> Applied,
     Applied: Future<Output = anyhow::Result<()>>,
 {
-    if let Err(error) = read_batches(&source, &stop, apply).await {
+    read_or_stop(&source, None, &stop, apply).await;
+}
+
+/// As [`consume`], for effects that may be lost again: offsets are committed when `safety` says so, and it can have what
+/// is not committed read again.
+pub async fn consume_safely<T, F, Applied>(source: Source, safety: Safety, stop: Stop, apply: F)
+where
+    T: Event + Clone + 'static,
+    F: FnMut(Arc<[Received<T>]>) -> Applied,
+    Applied: Future<Output = anyhow::Result<()>>,
+{
+    read_or_stop(&source, Some(safety), &stop, apply).await;
+}
+
+async fn read_or_stop<T, F, Applied>(source: &Source, safety: Option<Safety>, stop: &Stop, apply: F)
+where
+    T: Event + Clone + 'static,
+    F: FnMut(Arc<[Received<T>]>) -> Applied,
+    Applied: Future<Output = anyhow::Result<()>>,
+{
+    if let Err(error) = read_batches(source, safety, stop, apply).await {
         tracing::error!(group = source.group, error = format!("{error:#}"), "the consumer cannot be made");
         stop.stop();
     }
 }
 
-async fn read_batches<T, F, Applied>(source: &Source, stop: &Stop, mut apply: F) -> anyhow::Result<()>
+async fn read_batches<T, F, Applied>(
+    source: &Source,
+    safety: Option<Safety>,
+    stop: &Stop,
+    mut apply: F,
+) -> anyhow::Result<()>
 where
     T: Event + Clone + 'static,
     F: FnMut(Arc<[Received<T>]>) -> Applied,
@@ -88,8 +115,9 @@ where
 {
     let (batches, mut arriving) = mpsc::channel::<Batch<T>>(BATCHES_MAX);
     let consumer = Arc::new(source.subscribe(T::TOPIC)?);
-    let polling = poll_thread(Arc::clone(&consumer), T::TOPIC, batches);
-    while let Some(batch) = next(&mut arriving, stop).await {
+    let mut offsets = Offsets::new(&consumer, source.kafka.topic(T::TOPIC), safety.clone());
+    let polling = poll_thread(Arc::clone(&consumer), T::TOPIC, batches, safety);
+    while let Some(batch) = offsets.next(&mut arriving, stop).await {
         let records: Arc<[Received<T>]> = batch.records.into();
         let mut pause = Duration::from_millis(50);
         loop {
@@ -108,16 +136,12 @@ where
             }
             pause = (pause * 2).min(Duration::from_secs(2));
         }
-        commit(&consumer, &source.kafka.topic(T::TOPIC), &batch.ends);
+        offsets.applied(batch.ends);
     }
     drop(arriving);
     consumer.unsubscribe();
     tokio::task::spawn_blocking(move || polling.join()).await.ok();
     Ok(())
-}
-
-async fn next<T>(arriving: &mut mpsc::Receiver<T>, stop: &Stop) -> Option<T> {
-    tokio::select! { batch = arriving.recv() => batch, () = stop.stopped() => None }
 }
 
 /// Where a consumer reads, and where it puts what it cannot read.
@@ -160,7 +184,7 @@ impl ClientContext for Lag {
 impl ConsumerContext for Lag {}
 
 /// A consumer that keeps its lag up to date.
-type Member = BaseConsumer<Lag>;
+pub(super) type Member = BaseConsumer<Lag>;
 
 impl Source {
     fn subscribe(&self, topic: Topic) -> anyhow::Result<Member> {
@@ -230,10 +254,23 @@ fn poll_thread<T: Event + 'static>(
     consumer: Arc<Member>,
     topic: Topic,
     batches: mpsc::Sender<Batch<T>>,
+    safety: Option<Safety>,
 ) -> std::thread::JoinHandle<()> {
+    let wanted = move || safety.as_ref().map_or(0, Safety::rewinds);
+    let mut rewinds = wanted();
     std::thread::spawn(move || {
         while !batches.is_closed() {
-            let Some(batch) = fill(&consumer) else { continue };
+            let is_late = wanted();
+            if is_late != rewinds {
+                match rewind(&consumer) {
+                    Ok(()) => rewinds = is_late,
+                    Err(error) => {
+                        tracing::warn!(topic = topic.name, %error, "the reading is not set back yet");
+                        continue;
+                    }
+                }
+            }
+            let Some(batch) = fill(&consumer, rewinds) else { continue };
             if batches.blocking_send(batch).is_err() {
                 break;
             }
@@ -242,8 +279,8 @@ fn poll_thread<T: Event + 'static>(
     })
 }
 
-fn fill<T: Event>(consumer: &Member) -> Option<Batch<T>> {
-    let mut batch = Batch { records: Vec::new(), unreadable: Vec::new(), ends: Vec::new() };
+fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Option<Batch<T>> {
+    let mut batch = Batch { records: Vec::new(), unreadable: Vec::new(), ends: Vec::new(), rewinds };
     let mut wait = Duration::from_millis(100);
     for _ in 0..BATCH_MAX {
         match consumer.poll(wait) {
@@ -263,10 +300,7 @@ fn fill<T: Event>(consumer: &Member) -> Option<Batch<T>> {
 impl<T: Event> Batch<T> {
     fn push(&mut self, message: &BorrowedMessage<'_>) {
         let (partition, offset) = (message.partition(), message.offset());
-        match self.ends.iter_mut().find(|(seen, _)| *seen == partition) {
-            Some((_, end)) => *end = offset + 1,
-            None => self.ends.push((partition, offset + 1)),
-        }
+        advance(&mut self.ends, partition, offset + 1);
         match read(message) {
             Ok(event) => self.records.push(Received { partition, offset, event }),
             Err(unreadable) => self.unreadable.push(unreadable),
@@ -297,16 +331,4 @@ pub fn read<T: Event>(message: &BorrowedMessage<'_>) -> Result<T, Unreadable> {
 pub fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<String> {
     let value = message.headers()?.iter().find(|header| header.key == name)?.value?;
     std::str::from_utf8(value).ok().map(str::to_owned)
-}
-
-fn commit(consumer: &Member, topic: &str, ends: &[(i32, i64)]) {
-    let mut list = TopicPartitionList::new();
-    for (partition, end) in ends {
-        if let Err(error) = list.add_partition_offset(topic, *partition, Offset::Offset(*end)) {
-            tracing::warn!(%error, topic, "offset not added");
-        }
-    }
-    if let Err(error) = consumer.commit(&list, CommitMode::Async) {
-        tracing::warn!(%error, topic, "offsets not committed; the records may come again");
-    }
 }

@@ -2,10 +2,17 @@
 //!
 //! - [`producer`]: idempotent, waits for the broker's word.
 //! - [`consumer`]: a thread that polls, a bounded channel, effects before commits, dead letters.
+//! - [`commits`]: when offsets are committed, and reading again what was not.
+//! - [`transaction`]: all or nothing, and one writer at a time. [`reader`]: a topic from anywhere to its end.
+//! - [`chain`]: the hash chain of each room's log.
 //! - Here: names with the deployment's prefix, and making topics.
 
+pub mod chain;
+pub mod commits;
 pub mod consumer;
 pub mod producer;
+pub mod reader;
+pub mod transaction;
 
 use std::time::Duration;
 

@@ -23,6 +23,17 @@ pub struct Outgoing {
     pub body: Vec<u8>,
 }
 
+impl Outgoing {
+    /// As the client library takes it.
+    pub(super) fn message(&self) -> FutureRecord<'_, String, Vec<u8>> {
+        let mut headers = OwnedHeaders::new_with_capacity(self.headers.len());
+        for (key, value) in &self.headers {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        FutureRecord::to(&self.topic).key(&self.key).payload(&self.body).headers(headers)
+    }
+}
+
 /// Sends records and waits for the broker's word. Clones share the connection.
 #[derive(Clone)]
 pub struct Producer(FutureProducer);
@@ -56,16 +67,8 @@ impl Producer {
     /// # Errors
     /// When any of them was not acknowledged; some may have been.
     pub async fn send(&self, records: &[Outgoing]) -> anyhow::Result<()> {
-        let waits = records.iter().map(|record| {
-            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            for (key, value) in &record.headers {
-                headers = headers.insert(Header { key, value: Some(value) });
-            }
-            let message =
-                FutureRecord::to(&record.topic).key(&record.key).payload(&record.body).headers(headers);
-            // Futures enqueue at their first poll, in order; a full queue waits for room.
-            self.0.send(message, Timeout::Never)
-        });
+        // Futures enqueue at their first poll, in order; a full queue waits for room.
+        let waits = records.iter().map(|record| self.0.send(record.message(), Timeout::Never));
         try_join_all(waits.map(|wait| async { wait.await.map_err(|(error, _)| error) })).await?;
         Ok(())
     }

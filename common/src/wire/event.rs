@@ -10,6 +10,7 @@ use super::Time;
 use super::id::{OrderId, ProductId, Ticket, UserId};
 use super::order::OrderState;
 use super::product::ProductSnapshot;
+use super::queue::Step;
 
 /// A topic, and how it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -312,5 +313,31 @@ impl Event for ProductSnapshot {
     }
     fn kind(&self) -> &'static str {
         "product.changed.v1"
+    }
+}
+
+/// Steps of one room, in their order: a link of the room's chain. `common::kafka::chain` makes and reads these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "type", rename = "queue.steps.v1")]
+pub struct QueueSteps {
+    /// The room.
+    pub product_id: ProductId,
+    /// SHA-256, in hex, of the bytes of the room's record before this one; empty in its first.
+    pub prev: String,
+    /// Id of the first step in the room's stream, `<ms>-<number>`.
+    pub first: String,
+    /// Id of the last one.
+    pub last: String,
+    /// The steps, 1 to 500.
+    pub steps: Vec<Step>,
+}
+
+impl Event for QueueSteps {
+    const TOPIC: Topic = QUEUE_EVENTS;
+    fn key(&self) -> String {
+        self.product_id.to_string()
+    }
+    fn kind(&self) -> &'static str {
+        "queue.steps.v1"
     }
 }

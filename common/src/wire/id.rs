@@ -85,6 +85,8 @@ uuid_id! {
     OrderId,
     /// One attempt to pay an order.
     PaymentId,
+    /// Money of a payment on its way back.
+    RefundId,
     /// A login; survives refresh, ends with logout.
     SessionId,
 }

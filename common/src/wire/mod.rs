@@ -11,6 +11,7 @@ pub mod order;
 pub mod problem;
 pub mod product;
 pub mod queue;
+pub mod room;
 pub mod token;
 pub mod user;
 

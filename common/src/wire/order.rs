@@ -4,7 +4,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use super::Time;
-use super::id::{OptionId, OrderId, PaymentId, ProductId};
+use super::id::{OptionId, OrderId, PaymentId, ProductId, RefundId};
 use super::money::Won;
 
 /// Lines of one order at most.
@@ -77,7 +77,10 @@ pub struct WantedLine {
 }
 
 /// PostgreSQL cannot keep the character NUL.
-fn storable(text: &str, (): &()) -> garde::Result {
+///
+/// # Errors
+/// When the text has one.
+pub fn storable(text: &str, (): &()) -> garde::Result {
     if text.contains('\0') { Err(garde::Error::new("holds the character NUL")) } else { Ok(()) }
 }
 
@@ -156,4 +159,34 @@ pub struct PaymentView {
     pub state: OrderState,
     /// The attempt.
     pub payment_id: PaymentId,
+}
+
+/// What a refund gives back, and why: `POST /api/orders/{id}/refunds`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AskRefund {
+    /// Won, at least 1; everything that is left of the payment when absent.
+    #[garde(inner(range(min = 1)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<i64>,
+    /// 1 to [`REFUND_REASON_MAX`] characters; the provider is told.
+    #[garde(length(chars, min = 1, max = REFUND_REASON_MAX), custom(storable))]
+    pub reason: String,
+}
+
+/// Characters of a refund's reason at most: what Toss Payments takes.
+pub const REFUND_REASON_MAX: usize = 200;
+
+/// Answer to a refund.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefundView {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// The order.
+    pub order_id: OrderId,
+    /// `refunded` or `partiallyRefunded`, or `refundPending` while the provider's answer is unknown.
+    pub state: OrderState,
+    /// What goes back.
+    pub amount: Won,
 }

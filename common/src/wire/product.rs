@@ -62,6 +62,17 @@ pub struct QueuePolicy {
     pub rejoin: Rejoin,
     /// Order of the line at the opening.
     pub start_order: StartOrder,
+    /// Nothing heard of somebody waiting for this many seconds, 15 to 600: passed over, but remembered.
+    pub away_after_s: u32,
+    /// Whoever is back within this many seconds after that, 0 to 3,600, keeps the place.
+    pub grace_s: u32,
+    /// How many seconds a shopper who was called may take to fetch the token, 10 to 600: with a live stream, which tells
+    /// at once,
+    pub claim_s: u32,
+    /// and without one, 10 to 600: long enough for somebody who asks every 10 s on a telephone.
+    pub claim_poll_s: u32,
+    /// Length of an admission in seconds, 30 to 3,600. Its token ends 5 s earlier.
+    pub admission_s: u32,
 }
 
 impl Default for QueuePolicy {
@@ -74,6 +85,11 @@ impl Default for QueuePolicy {
             stock_gate: None,
             rejoin: Rejoin::Back,
             start_order: StartOrder::Fifo,
+            away_after_s: 45,
+            grace_s: 300,
+            claim_s: 60,
+            claim_poll_s: 120,
+            admission_s: 600,
         }
     }
 }

@@ -44,6 +44,10 @@ pub enum WaitReason {
     Stopped,
     /// Paused by hand.
     Held,
+    /// People are let in more slowly than the wait that was told last says.
+    Slower,
+    /// The rooms' store does not answer; nobody loses a place by it.
+    RoomUnavailable,
 }
 
 /// A shopper's place. Also the answer to a join.
@@ -151,6 +155,15 @@ pub struct Step {
     /// Let in by hand, outside the budget.
     #[serde(default)]
     pub by_hand: bool,
+    /// Who changed the room, where somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<UserId>,
+    /// Why, in that person's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What the step is about, as text: a message, the reason of a pause, a draw's commitment or seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 impl Step {
@@ -160,8 +173,10 @@ impl Step {
     /// When a field is missing or of another type.
     pub fn from_fields(fields: &HashMap<String, String>) -> serde_json::Result<Self> {
         let value = |(name, text): (&String, &String)| {
-            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
-            (name.clone(), value)
+            // What people wrote is text, even where it looks like a number.
+            let is_text = matches!(name.as_str(), "step" | "why" | "text");
+            let read = || serde_json::from_str(text).ok().filter(|_| !is_text);
+            (name.clone(), read().unwrap_or_else(|| Value::from(text.as_str())))
         };
         serde_json::from_value(Value::Object(fields.iter().map(value).collect()))
     }
@@ -195,6 +210,103 @@ pub enum StepKind {
     Reopened,
     /// The sale is over.
     Closed,
-    /// The timetable was made, changed, stopped or started.
+    /// The timetable was made, changed, stopped or started; `by` whom.
     Scheduled,
+    /// Nothing was heard of somebody waiting for a while: passed over, but remembered.
+    Away,
+    /// Somebody who was away is there again, with the same ticket.
+    Back,
+    /// Away for too long: the ticket is gone.
+    Expired,
+    /// Paused `by` hand; `text` is what people are told.
+    Held,
+    /// The pause is over.
+    Resumed,
+    /// `text` is shown to everybody waiting; none takes the message away.
+    Message,
+    /// How many may be inside at once was changed: `count`, or no limit.
+    Capacity,
+    /// The right of `user` was taken away, or, without one, everybody's.
+    Revoked,
+    /// The store came back without its last moments: numbers go on after a jump, `ticket` is the last one before it.
+    Recovered,
+    /// The draw's seed is fixed; `text` is its SHA-256, in hexadecimal digits.
+    Committed,
+    /// The line is drawn: `text` is the seed, `ticket` the last ticket that takes part.
+    Drawn,
+    /// Everybody has their place of the draw.
+    DrawEnded,
+}
+
+/// How a room is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RoomStatus {
+    /// People may join.
+    Live,
+    /// Nothing is left in this round.
+    SoldOut,
+    /// The sale is over.
+    Closed,
+}
+
+/// What moved in a room over some time: numbers of people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Flow {
+    /// Tickets made: in.
+    pub joins: u64,
+    /// Called, by a tick or by hand, or walked straight through: out.
+    pub admissions: u64,
+    /// Came when called.
+    pub claims: u64,
+    /// Did not come when called.
+    pub no_shows: u64,
+}
+
+/// A room's live figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// The room.
+    pub product_id: ProductId,
+    /// The room's clock, when it was looked at.
+    pub server_time: Time,
+    /// How it is.
+    pub status: RoomStatus,
+    /// Why nobody is let in at the moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<WaitReason>,
+    /// People in the line, away included.
+    pub waiting: u64,
+    /// Of these, people whom nothing was heard of for a while.
+    pub away: u64,
+    /// Called, and not come yet.
+    pub ready: u64,
+    /// Inside, and not ordered yet.
+    pub admitted: u64,
+    /// Tickets between the first and the last of the line that nobody holds any more: moved to the end, called before
+    /// others, left or expired.
+    pub holes: u64,
+    /// The last 60 s.
+    pub minute: Flow,
+    /// The last 300 s.
+    pub five_minutes: Flow,
+    /// Of those whose turn ended in the last 300 s, the share that did not come, 0 to 1; absent where no turn ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_show_share: Option<f64>,
+    /// Wait in seconds of somebody who joins now, at best; absent while nobody is let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_low_s: Option<u64>,
+    /// The same at worst.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_high_s: Option<u64>,
+    /// Units that can be reserved.
+    pub available: i64,
+    /// People inside at once at most; absent where there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// Said to everybody waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }

@@ -114,6 +114,8 @@ pub struct Assertion {
     /// Products this login may see and order now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passes: Vec<Right>,
+    /// When the login's token ends: how long a stream that this request starts may last.
+    pub until: i64,
     /// Made at.
     pub iat: i64,
     /// Ends at: at most [`ASSERTION_TTL_S`] after `iat`, never later than the earliest pass.

@@ -10,6 +10,7 @@ mod crash;
 mod dashboard;
 #[path = "../infra/dashboard.rs"]
 mod queries;
+mod rooms;
 mod rush;
 mod shop;
 mod timing;

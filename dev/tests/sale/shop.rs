@@ -89,7 +89,7 @@ impl Shop {
         let identity = Issuers::identity_claims(user, Role::Customer, sid, &Clock::system());
         let token = self.identity_key.sign(&identity, IDENTITY_TYPE).expect("a valid key signs");
         let sandbox = Http::new(self.stack.payment_sandbox());
-        Shopper { http: self.visitor().login(&token), identity, sandbox }
+        Shopper { http: self.visitor().login(&token), identity, token, sandbox }
     }
 
     /// Registers a sale and waits until its room is known and the stock was given to it.
@@ -175,6 +175,7 @@ pub(crate) async fn admitted(who: &Http, product: ProductId) -> String {
 pub(crate) struct Shopper {
     pub(crate) http: Http,
     pub(crate) identity: Identity,
+    pub(crate) token: String,
     sandbox: Http,
 }
 

@@ -1,12 +1,17 @@
 //! Nobody gets past the gateway without the right token.
 
+use std::time::Duration;
+
+use anyhow::ensure;
 use common::clock::Clock;
 use common::wire::id::{ProductId, SessionId, Ticket};
 use common::wire::token::{IDENTITY_TYPE, Identity, PASS_TYPE, Pass, Role};
 use serde_json::json;
+use testkit::eventually;
 use testkit::issuers::Issuers;
+use tokio::time::Instant;
 
-use crate::shop::{Sale, shared};
+use crate::shop::{PATIENCE, Sale, shared};
 
 #[tokio::test]
 async fn the_product_page_and_the_order_need_the_right_access_token() {
@@ -41,6 +46,36 @@ async fn the_product_page_and_the_order_need_the_right_access_token() {
     let foreign_line = shopper.order(product, &other_pass, 1, "k2").await;
     foreign_line.problem(403, "access-token-required");
     shopper.http.pass(&pass).get(&page).await.unwrap().expect(200);
+}
+
+#[tokio::test]
+async fn a_revoked_access_token_opens_nothing_a_second_later_and_the_next_one_does() {
+    let shop = shared();
+    let product = shop.register(Sale { units: 5, ..Sale::default() }).await;
+    let (shopper, manager) = (shop.shopper(), shop.login("manager").await);
+    let page = format!("/api/products/{product}");
+    for who in [json!({"userId": shopper.identity.sub}), json!({})] {
+        let pass = shopper.admitted(product).await;
+        let inside = shopper.http.pass(&pass);
+        inside.get(&page).await.unwrap().expect(200);
+        let revoke = format!("/api/queue/{product}/revoke");
+        manager.post(&revoke, &who).await.unwrap().expect(200);
+        let revoked = Instant::now();
+        eventually(PATIENCE, async || {
+            let answer = inside.get(&page).await?;
+            ensure!(answer.status == 403, "{} after {:?}", answer.status, revoked.elapsed());
+            answer.problem(403, "access-token-revoked");
+            Ok(())
+        })
+        .await;
+        assert!(revoked.elapsed() < Duration::from_secs(2), "refused after {:?}", revoked.elapsed());
+        shopper.order(product, &pass, 1, "void").await.problem(403, "access-token-revoked");
+        assert_eq!(shopper.place(product).await.body["state"], "expired");
+    }
+    let pass = shopper.admitted(product).await;
+    shopper.http.pass(&pass).get(&page).await.unwrap().expect(200);
+    let order = shopper.reserve(product, &pass).await;
+    assert_eq!(order["state"], "reserved");
 }
 
 #[tokio::test]
@@ -80,4 +115,19 @@ async fn identity_headers_from_outside_count_for_nothing() {
     let spoofed = shop.visitor().with("x-identity", assertion).with("x-user-id", "1");
     spoofed.get("/api/users/me").await.unwrap().problem(401, "login-required");
     spoofed.get("/internal/products/1/snapshot").await.unwrap().problem(404, "no-such-route");
+}
+
+#[tokio::test]
+async fn a_browsers_cookie_is_a_login_and_moves_nobody_for_another_page() {
+    let shop = shared();
+    let product = shop.register(Sale { started_s: -600, ..Sale::default() }).await;
+    let shopper = shop.shopper();
+    let path = format!("/api/queue/{product}");
+    let browser = shop.visitor().with("cookie", format!("identity={}", shopper.token));
+    for other in [browser.clone(), browser.with("origin", "https://evil.example")] {
+        other.post(&path, &json!({})).await.unwrap().problem(403, "foreign-origin");
+        assert_eq!(other.get(&path).await.unwrap().expect(200).body["state"], "none");
+    }
+    let own = browser.with("origin", shop.stack.gateway());
+    assert_eq!(own.post(&path, &json!({})).await.unwrap().expect(200).body["state"], "waiting");
 }

@@ -1,14 +1,19 @@
-//! Who is asking: the bearer token into a verified login, and whether its role may use the route.
+//! Who is asking: the bearer token, or a browser's cookie, into a verified login, and whether its role may use the
+//! route.
+//!
+//! A browser sends its cookie along with whatever any page makes it send. So a cookie counts for something that changes
+//! anything only where the browser itself says that one of our own pages asked: the `Origin` is this host.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use common::auth::Refused;
+use common::http::cookie::{identities, is_loopback};
 use common::wire::token::{Identity, Role};
-use http::{Response, header};
+use http::{HeaderMap, Method, Response, header};
 use tower::Service;
 
-use super::{Next, Pending};
+use super::{Next, Pending, refused};
 use crate::body::Body;
 use crate::call::{Call, Identified, Proved};
 use crate::error::Error;
@@ -40,18 +45,43 @@ impl<S: Next<Identified>> Service<Call> for Identify<S> {
 
     fn call(&mut self, call: Call) -> Pending {
         if call.target.route.rule == Rule::Anyone {
+            // A foreign page must not log a browser in as somebody else, or out.
+            if changes(&call) && is_foreign(call.request.headers()) {
+                return refused(Error::ForeignOrigin);
+            }
             return self.inner.call(Identified { call, login: None });
         }
         let (mut inner, tokens) = (self.inner.clone(), Arc::clone(&self.tokens));
         Box::pin(async move {
-            let login = login(&tokens, &call).await?;
-            inner.call(Identified { call, login: Some(login) }).await
+            let login = match login(&tokens, &call).await {
+                Ok(login) => Some(login),
+                Err(Error::LoginRequired | Error::InvalidToken(_) | Error::RefusedToken(_))
+                    if call.target.route.rule == Rule::Visitor =>
+                {
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            inner.call(Identified { call, login }).await
         })
     }
 }
 
 async fn login(tokens: &Tokens, call: &Call) -> Result<Proved<Identity>, Error> {
-    let value = call.request.headers().get(header::AUTHORIZATION).ok_or(Error::LoginRequired)?;
+    let login = tokens.login(token(call)?).await.map_err(|refused| match refused {
+        Refused::NoKeys => Error::KeysUnknown,
+        refused => Error::RefusedToken(refused),
+    })?;
+    match call.target.route.rule {
+        Rule::Roles(roles) if !may(login.claims.role, roles) => Err(Error::Forbidden),
+        _ => Ok(login),
+    }
+}
+
+/// The identity token: a bearer's, and only where there is none, a browser's.
+fn token(call: &Call) -> Result<&str, Error> {
+    let headers = call.request.headers();
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return cookie(call) };
     let (scheme, token) = value
         .to_str()
         .ok()
@@ -60,14 +90,37 @@ async fn login(tokens: &Tokens, call: &Call) -> Result<Proved<Identity>, Error> 
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Error::InvalidToken("Authorization is not: Bearer <token>"));
     }
-    let login = tokens.login(token.trim()).await.map_err(|refused| match refused {
-        Refused::NoKeys => Error::KeysUnknown,
-        refused => Error::RefusedToken(refused),
-    })?;
-    match call.target.route.rule {
-        Rule::Roles(roles) if !may(login.claims.role, roles) => Err(Error::Forbidden),
-        _ => Ok(login),
+    Ok(token.trim())
+}
+
+fn cookie(call: &Call) -> Result<&str, Error> {
+    let headers = call.request.headers();
+    let mut found = identities(headers);
+    let token = found.next().ok_or(Error::LoginRequired)?;
+    if found.next().is_some() {
+        return Err(Error::InvalidToken("there is more than one identity cookie"));
     }
+    if changes(call) && (!headers.contains_key(header::ORIGIN) || is_foreign(headers)) {
+        return Err(Error::ForeignOrigin);
+    }
+    Ok(token)
+}
+
+/// GET and HEAD change nothing, on any route.
+fn changes(call: &Call) -> bool {
+    !matches!(*call.request.method(), Method::GET | Method::HEAD)
+}
+
+/// Whether a browser says that the page which asks is not ours. Ours come over TLS, except on this machine itself.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    headers.get_all(header::ORIGIN).iter().any(|origin| {
+        let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        !origin.is_some_and(|(scheme, authority)| {
+            authority.eq_ignore_ascii_case(host)
+                && (scheme == "https" || scheme == "http" && is_loopback(host))
+        })
+    })
 }
 
 /// ADMIN may do everything a person may.

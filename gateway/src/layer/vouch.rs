@@ -45,6 +45,7 @@ impl<S: Next<Vouched>> Service<Cleared> for Vouch<S> {
         let headers = call.request.headers_mut();
         // The tokens themselves stay here: nobody behind needs them, and what is not passed on cannot leak.
         headers.remove(header::AUTHORIZATION);
+        headers.remove(header::COOKIE);
         headers.remove(PASS_HEADER);
         headers.remove(ASSERTION_HEADER);
         if let Some(assertion) = assertion {

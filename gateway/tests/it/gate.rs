@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use common::auth::Verifier;
 use common::clock::Clock;
-use common::config::{Telemetry, Trust};
+use common::config::{Redis, Secret, Telemetry, Trust};
 use common::stop::Stop;
 use common::wire::id::{ProductId, SessionId, Ticket, UserId};
 use common::wire::token::{Identity, Role};
@@ -181,6 +181,8 @@ fn config(services: Vec<Uri>, trust: Trust, clock: &Clock) -> Config {
         deadline_max_ms: 30_000,
         token_cache_max: 1_000,
         trust,
+        // Nobody listens there: most tests revoke nothing.
+        redis: Redis { redis_url: Secret("redis://127.0.0.1:1/0".into()), redis_connections: 1 },
         telemetry: Telemetry { log: "info".into(), log_format: "text".into() },
         clock: clock.clone(),
     }

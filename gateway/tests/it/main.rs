@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cookie;
 mod gate;
 mod hygiene;
 mod identify;
 mod limits;
+mod pages;
 mod pass;
+mod revoked;
+mod rotation;
 mod routing;
 mod smuggling;
 mod streaming;

@@ -127,25 +127,6 @@ async fn the_operators_side_is_ready_alone_and_counts_routes_by_pattern() {
 }
 
 #[tokio::test]
-async fn pages_come_with_validators_and_a_policy() {
-    let gate = Gate::start().await;
-    let page = gate.http.get("/").await.unwrap().expect(200);
-    assert_eq!(page.headers[header::CONTENT_TYPE], "text/html");
-    assert_eq!(page.headers[header::CACHE_CONTROL], "no-cache");
-    assert_eq!(page.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-    let policy = page.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-    assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"));
-    assert!(page.headers.contains_key(header::LAST_MODIFIED));
-    let tag = page.headers[header::ETAG].to_str().unwrap();
-    gate.http.with("if-none-match", tag).get("/").await.unwrap().expect(304);
-    gate.http.get("/shopper/page.js").await.unwrap().expect(200);
-    let head = ask(&gate.http, Method::HEAD, "/index.html").await.expect(200);
-    assert_eq!(head.headers[header::CONTENT_LENGTH], "35");
-    gate.http.get("/.hidden").await.unwrap().problem(404, "no-such-route");
-    gate.http.get("/shopper/none.js").await.unwrap().problem(404, "no-such-route");
-}
-
-#[tokio::test]
 async fn a_head_is_answered_like_its_get_without_a_body() {
     let gate = Gate::start().await;
     let answer = ask(&gate.http, Method::HEAD, "/api/products").await.expect(200);

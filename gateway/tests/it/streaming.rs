@@ -105,6 +105,30 @@ async fn a_client_that_does_not_read_stops_the_service_from_writing() {
 }
 
 #[tokio::test]
+async fn a_live_stream_may_be_silent_longer_than_any_answer() {
+    let stop = Stop::new();
+    let (mut send, pieces) = mpsc::channel::<Result<Bytes, std::io::Error>>(1);
+    let pieces = std::sync::Arc::new(std::sync::Mutex::new(Some(pieces)));
+    let events = get(move || async move {
+        let events = Body::from_stream(pieces.lock().unwrap().take().unwrap());
+        ([("content-type", "text/event-stream")], events)
+    });
+    let router = Router::new().route("/api/queue/7/live", events);
+    let gate = Gate::before(vec![serve(router, &stop).await], stop.clone()).await.knowing().await;
+    send.send(Ok(Bytes::from("event: place\n\n"))).await.unwrap();
+    let http = gate.as_role(Role::Customer).with("accept-encoding", "gzip, br");
+    let mut answer = http.request(http::Method::GET, "/api/queue/7/live").send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    assert!(!answer.headers().contains_key("content-encoding"));
+    assert_eq!(answer.chunk().await.unwrap().as_deref(), Some(&b"event: place\n\n"[..]));
+    // The deadline of all other routes is 300 ms here.
+    let silence = tokio::time::timeout(std::time::Duration::from_millis(600), answer.chunk()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    send.send(Ok(Bytes::from(":\n\n"))).await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().as_deref(), Some(&b":\n\n"[..]));
+}
+
+#[tokio::test]
 async fn when_the_client_goes_away_the_service_hears_of_it() {
     let stop = Stop::new();
     let (mut send, pieces) = mpsc::channel::<Result<Bytes, std::io::Error>>(1);

@@ -2,15 +2,16 @@
 //! Absolute figures say little about another machine; the ratio does.
 
 mod gateway;
-mod join;
 mod load;
 mod order;
+mod process;
+pub(crate) mod queue;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
 use crate::report;
@@ -19,23 +20,23 @@ use crate::stack::Stack;
 /// Options of a benchmark.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
-    /// What is measured.
+    #[command(subcommand)]
     what: What,
     /// Describes the running platform.
-    #[arg(long, default_value = ".dev/stack.json")]
+    #[arg(long, global = true, default_value = ".dev/stack.json")]
     stack: PathBuf,
     /// Each measurement lasts this long.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, global = true, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// Writes the result here, as JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Subcommand)]
 enum What {
-    /// Registrations at the waiting room, against a bare script on its Redis.
-    Join,
+    /// The waiting room: joins, places, Redis time and memory, live streams, each beside what is asked of it.
+    Queue(queue::Args),
     /// Orders from placed to decided, against a row lock per order on the same database server.
     Order,
     /// Requests per CPU-second of the gateway, against the service behind it.
@@ -93,16 +94,23 @@ impl Figures {
 
 /// Runs one.
 pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
-    let stack = Stack::read(&args.stack)?;
     let time = Duration::from_secs(args.seconds);
-    let figures = match args.what {
-        What::Join => join::run(&stack, time).await?,
-        What::Order => order::run(&stack, time).await?,
-        What::Gateway => gateway::run(&stack, time).await?,
+    let figures = match &args.what {
+        What::Queue(wanted) => {
+            let board = queue::run(&args.stack, wanted, time).await?;
+            report::say(&board.table());
+            return save(&args, &board);
+        }
+        What::Order => order::run(&Stack::read(&args.stack)?, time).await?,
+        What::Gateway => gateway::run(&Stack::read(&args.stack)?, time).await?,
     };
     report::say(&figures.table());
+    save(&args, &figures)
+}
+
+fn save(args: &Args, result: &impl Serialize) -> anyhow::Result<bool> {
     if let Some(path) = &args.json {
-        report::save(path, &figures)?;
+        report::save(path, result)?;
     }
     Ok(true)
 }

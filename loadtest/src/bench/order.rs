@@ -53,7 +53,7 @@ pub(super) async fn run(stack: &Stack, time: Duration) -> anyhow::Result<Figures
     let shoppers = stack.shoppers.count.clamp(1, SHOPPERS_MAX);
     let logins = account::logins(stack, shoppers, &Clock::system())?.into_iter().map(Arc::new).collect();
     let net = Net::new(WORKERS);
-    let terms = Terms { units: UNITS, limit: LIMIT, count: 100_000, interval_s: 1, delay_s: 0 };
+    let terms = Terms { units: UNITS, limit: LIMIT, count: 100_000, interval_s: 1, ..Terms::default() };
     let sale = sale::register(stack, net.agent(0), terms).await?;
     let wanted = TICKETS_PER_S * usize::try_from(time.as_secs())?;
     let rights = rights(stack, &net, &sale, logins, wanted).await?;

@@ -80,7 +80,8 @@ impl Args {
     fn terms(&self) -> Terms {
         let share = u32::try_from((self.units + INTERVALS - 1) / INTERVALS).unwrap_or(u32::MAX);
         let count = self.count.unwrap_or(share.clamp(1, 100_000));
-        Terms { units: self.units, limit: self.limit, count, interval_s: self.interval_s, delay_s: 0 }
+        let Self { units, limit, interval_s, .. } = *self;
+        Terms { units, limit, count, interval_s, ..Terms::default() }
     }
 
     fn crowd(&self) -> Crowd {

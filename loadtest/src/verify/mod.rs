@@ -2,11 +2,16 @@
 //! notes count only as what was promised to them.
 //!
 //! - [`stock`]: units. [`orders`]: orders, and that every promise was kept. [`money`]: payments.
-//! - [`topics`]: the log between the services. [`room`]: reads the waiting room's log, [`line`](mod@line) replays it.
+//! - [`topics`]: the log between the services. [`room`]: the sale's waiting room by its log in the topic: [`log`] reads
+//!   it and holds its chain against the hashes, [`line`](mod@line) replays it.
+//! - [`queue`]: the same of any room, whoever ran the sale. [`rehearsal`]: a log to measure that by.
 
 mod line;
+mod log;
 mod money;
 mod orders;
+pub(crate) mod queue;
+mod rehearsal;
 mod room;
 mod stock;
 mod topics;
@@ -114,8 +119,7 @@ pub(crate) async fn judge(stack: &Stack, agent: &Agent, case: &Case) -> anyhow::
     let orders = orders::read(&stores.orders, product).await?;
     let payments = money::provider(stack, agent).await?;
     let attempts = money::attempts(&stores.orders, product).await?;
-    let steps = room::read(stack, case.sale.product).await?;
-    let line = line::replay(&steps, Some(room::grid(&case.sale)));
+    let room = room::read(stack, case).await?;
     let log = topics::read(stack, case).await?;
 
     let undecided = orders::undecided(&case.seen, &orders);
@@ -124,11 +128,11 @@ pub(crate) async fn judge(stack: &Stack, agent: &Agent, case: &Case) -> anyhow::
     checks.extend(orders::checks(&case.seen, &orders, &stock));
     checks.extend(money::checks(&orders, &attempts, &payments));
     checks.extend(topics::checks(&log));
-    checks.extend(room::checks(&line));
+    checks.extend(room::checks(&room));
     Ok(Findings {
         sold: stock.sold,
         oversold: (stock.sold + stock.reserved - case.sale.terms.units).max(0),
-        inversions: line.inversions.len(),
+        inversions: room.story.inversions.len(),
         undecided: undecided.len(),
         checks,
     })

@@ -1,61 +1,41 @@
 //! The log between the services: every reserve was decided, once, and the numbers in the decisions add up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use common::config::Kafka;
-use common::kafka::consumer::read as decode;
+use common::kafka::reader::{Offsets, Reader};
 use common::wire::event::{
-    Event, Outcome, Refusal, STOCK_COMMANDS, STOCK_DECISIONS, StockCommand, StockDecided, Topic,
+    Event, Outcome, QUEUE_EVENTS, Refusal, STOCK_COMMANDS, STOCK_DECISIONS, StockCommand, StockDecided, Topic,
 };
 use common::wire::id::{OrderId, ProductId};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{Message as _, Offset, TopicPartitionList};
-use tokio::time::Instant;
 
 use super::{Case, Check};
 use crate::stack::Stack;
 
 const AREA: &str = "topics";
-/// The broker answers within this, or the run cannot be judged.
-const BROKER_MAX: Duration = Duration::from_secs(20);
-/// Between two questions to a broker that has no answer yet.
-const AGAIN: Duration = Duration::from_millis(100);
 
-/// Ends of the stock topics' partitions at some moment.
+/// Ends of the topics' partitions at some moment.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Marks(BTreeMap<(&'static str, i32), i64>);
+pub(crate) struct Marks(BTreeMap<&'static str, Offsets>);
 
 impl Marks {
     /// The ends now.
     pub(crate) async fn now(stack: &Stack) -> anyhow::Result<Self> {
         let kafka = stack.kafka();
         let read = move || {
-            let consumer = consumer(&kafka)?;
-            let mut marks = Self::default();
-            for topic in [STOCK_COMMANDS, STOCK_DECISIONS] {
-                for partition in 0..topic.partitions {
-                    let end = end(&consumer, &kafka.topic(topic), partition).context("Kafka")?;
-                    marks.0.insert((topic.name, partition), end);
-                }
-            }
-            Ok(marks)
+            let end = |topic: Topic| Ok((topic.name, Reader::new(&kafka, topic)?.ends()?));
+            [STOCK_COMMANDS, STOCK_DECISIONS, QUEUE_EVENTS]
+                .into_iter()
+                .map(end)
+                .collect::<anyhow::Result<_>>()
         };
-        tokio::task::spawn_blocking(read).await?
+        Ok(Self(tokio::task::spawn_blocking(read).await??))
     }
-}
 
-/// Where a partition ends now. One of a topic just made has no leader for a moment, so this asks again for a while.
-fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> KafkaResult<i64> {
-    let deadline = Instant::now() + BROKER_MAX;
-    loop {
-        match consumer.fetch_watermarks(topic, partition, BROKER_MAX) {
-            Ok((_, end)) => return Ok(end),
-            Err(error) if Instant::now() >= deadline => return Err(error),
-            Err(_) => std::thread::sleep(AGAIN),
-        }
+    /// The ends of the rooms' topic.
+    pub(super) fn rooms(&self) -> Offsets {
+        self.0.get(QUEUE_EVENTS.name).cloned().unwrap_or_default()
     }
 }
 
@@ -78,43 +58,19 @@ pub(super) async fn read(stack: &Stack, case: &Case) -> anyhow::Result<Log> {
     tokio::task::spawn_blocking(read).await?
 }
 
-fn consumer(kafka: &Kafka) -> anyhow::Result<BaseConsumer> {
-    let mut settings = kafka.client();
-    // The client library wants a name; nothing is ever committed under it.
-    settings
-        .set("group.id", "loadtest")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true");
-    Ok(settings.create()?)
-}
-
 /// One product's records of a topic, which all stand in one partition.
 fn records<T: Event>(kafka: &Kafka, product: ProductId, marks: &Marks) -> anyhow::Result<Vec<T>> {
-    let topic: Topic = T::TOPIC;
-    let consumer = consumer(kafka)?;
-    let mut list = TopicPartitionList::new();
-    for partition in 0..topic.partitions {
-        let from = marks.0.get(&(topic.name, partition)).copied().unwrap_or(0);
-        list.add_partition_offset(&kafka.topic(topic), partition, Offset::Offset(from))?;
-    }
-    consumer.assign(&list)?;
-    let key = product.to_string();
+    let from = marks.0.get(T::TOPIC.name).cloned().unwrap_or_default();
     let mut events = Vec::new();
-    let mut ended = HashSet::new();
-    let until = Instant::now() + BROKER_MAX;
-    while ended.len() < list.count() {
-        ensure!(Instant::now() < until, "{} could not be read to its end", topic.name);
-        match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) if message.key() == Some(key.as_bytes()) => {
-                let event =
-                    decode(&message).map_err(|bad| anyhow::anyhow!("{} of {}", bad.reason, topic.name))?;
-                events.push(event);
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
-            Some(Err(error)) => return Err(error).context(topic.name),
-            Some(Ok(_)) | None => {}
+    Reader::new(kafka, T::TOPIC)?.to_end(&from, |record| {
+        if record.key.parse() == Ok(product) {
+            events.push(
+                serde_json::from_slice(record.bytes)
+                    .with_context(|| format!("a record of {}", T::TOPIC.name))?,
+            );
         }
-    }
+        Ok(())
+    })?;
     Ok(events)
 }
 

@@ -24,6 +24,11 @@ pub fn check_policy(queue: &QueuePolicy, report: &mut Report) {
     report.number("queue.count", queue.count.into(), 1..=100_000);
     report.number("queue.intervalS", queue.interval_s.into(), 1..=3_600);
     report.number("queue.admissionDelayS", queue.admission_delay_s.into(), 0..=86_400);
+    report.number("queue.awayAfterS", queue.away_after_s.into(), 15..=600);
+    report.number("queue.graceS", queue.grace_s.into(), 0..=3_600);
+    report.number("queue.claimS", queue.claim_s.into(), 10..=600);
+    report.number("queue.claimPollS", queue.claim_poll_s.into(), 10..=600);
+    report.number("queue.admissionS", queue.admission_s.into(), 30..=3_600);
     if let Some(capacity) = queue.capacity {
         report.number("queue.capacity", capacity.into(), 1..=i64::from(u32::MAX));
     }
@@ -61,6 +66,11 @@ mod tests {
             count: 0,
             interval_s: 3_601,
             admission_delay_s: 86_401,
+            away_after_s: 14,
+            grace_s: 3_601,
+            claim_s: 9,
+            claim_poll_s: 601,
+            admission_s: 29,
             capacity: Some(0),
             stock_gate: Some(f64::NAN),
             ..QueuePolicy::default()
@@ -70,7 +80,18 @@ mod tests {
         let fields: Vec<_> = report.errors().into_iter().map(|error| error.field).collect();
         assert_eq!(
             fields,
-            ["queue.count", "queue.intervalS", "queue.admissionDelayS", "queue.capacity", "queue.stockGate"]
+            [
+                "queue.count",
+                "queue.intervalS",
+                "queue.admissionDelayS",
+                "queue.awayAfterS",
+                "queue.graceS",
+                "queue.claimS",
+                "queue.claimPollS",
+                "queue.admissionS",
+                "queue.capacity",
+                "queue.stockGate"
+            ]
         );
         let mut report = Report::default();
         check_policy(&QueuePolicy { stock_gate: Some(0.1), ..QueuePolicy::default() }, &mut report);

@@ -1,5 +1,9 @@
 //! What rooms learn: of products, of stock, of orders. Each room orders these by their own numbers (version, last, seq),
 //! so that a record that comes again, or late, changes nothing, and the records of a batch need no order among them.
+//!
+//! A Redis that dies loses its last second or two. So an offset is committed only when Redis, in the same run, is still
+//! there 5 s after the record was applied; and when it comes back as another run, the topics are read again from what
+//! was committed.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,11 +11,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::kafka;
-use common::kafka::consumer::{Lag, Received, Source, consume};
+use common::kafka::commits::Safety;
+use common::kafka::consumer::{Lag, Received, Source, consume_safely};
 use common::kafka::producer::Producer;
 use common::wire::event::{Event, ORDER_EVENTS, OrderChanged, PRODUCT_EVENTS, STOCK_DECISIONS, StockDecided};
 use common::wire::product::ProductSnapshot;
 use futures::future::try_join_all;
+use tokio::time::Instant;
 
 use super::rules;
 use super::store::OrderNews;
@@ -21,6 +27,10 @@ type Records<T> = Arc<[Received<T>]>;
 
 /// How often the figures of what waits are brought up to date.
 const LAG_EVERY: Duration = Duration::from_secs(1);
+/// Redis writes its file every second, and may be a second late with it. What is older than this is written.
+const WRITTEN: Duration = Duration::from_secs(5);
+/// Between two looks at which run Redis is in.
+const RUN_EVERY: Duration = Duration::from_secs(1);
 
 /// Makes the topics and reads them until the stop.
 pub(crate) async fn run(app: App) {
@@ -39,32 +49,71 @@ async fn start(app: &App) -> anyhow::Result<()> {
     let topics = [PRODUCT_EVENTS, STOCK_DECISIONS, ORDER_EVENTS];
     kafka::create_topics(&app.config.kafka, &topics, &app.stop).await?;
     let producer = Producer::new(&app.config.kafka)?;
-    listen(app, &producer, "queue-products", products);
-    listen(app, &producer, "queue-decisions", decisions);
-    listen(app, &producer, "queue-orders", orders);
+    let inputs = Inputs { app: app.clone(), producer, safety: Safety::default() };
+    inputs.listen("queue-products", products);
+    inputs.listen("queue-decisions", decisions);
+    inputs.listen("queue-orders", orders);
+    app.stop.spawn("redis run", watch(app.clone(), inputs.safety));
     Ok(())
 }
 
-/// Reads one topic in a task of its own and shows how far behind it is in another.
-fn listen<T, F>(app: &App, producer: &Producer, group: &'static str, apply: fn(App, Records<T>) -> F)
-where
-    T: Event + Clone + 'static,
-    F: Future<Output = anyhow::Result<()>> + Send + 'static,
-{
-    let lag = Lag::default();
-    let source =
-        Source { kafka: app.config.kafka.clone(), group, producer: producer.clone(), lag: lag.clone() };
-    let gauge = app.metrics.consumer_lag.with_label_values(&[T::TOPIC.name]);
-    let stop = app.stop.clone();
-    app.stop.spawn("lag", async move {
-        while stop.pause(LAG_EVERY).await {
-            gauge.set(lag.get());
+/// What the readers of all topics share.
+struct Inputs {
+    app: App,
+    producer: Producer,
+    safety: Safety,
+}
+
+/// Lets offsets be committed while Redis stays in one run, and has the inputs read again when it does not.
+async fn watch(app: App, safety: Safety) {
+    let mut known = None;
+    loop {
+        let asked = Instant::now();
+        match app.store.run_id().await {
+            Ok(run) if known.as_ref() == Some(&run) => {
+                if let Some(written) = asked.checked_sub(WRITTEN) {
+                    safety.until(written);
+                }
+            }
+            Ok(run) => {
+                if known.replace(run).is_some() {
+                    tracing::warn!(
+                        "Redis was started again; the inputs are read again from what was committed"
+                    );
+                    safety.rewind();
+                }
+            }
+            Err(error) => {
+                tracing::debug!(error = format!("{error:#}"), "Redis does not say which run it is in")
+            }
         }
-    });
-    let app = app.clone();
-    app.stop.clone().spawn(group, async move {
-        consume(source, app.stop.clone(), |records| apply(app.clone(), records)).await;
-    });
+        if !app.stop.pause(RUN_EVERY).await {
+            return;
+        }
+    }
+}
+
+impl Inputs {
+    /// Reads one topic in a task of its own and shows how far behind it is in another.
+    fn listen<T, F>(&self, group: &'static str, apply: fn(App, Records<T>) -> F)
+    where
+        T: Event + Clone + 'static,
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let (app, producer, safety) = (self.app.clone(), self.producer.clone(), self.safety.clone());
+        let lag = Lag::default();
+        let source = Source { kafka: app.config.kafka.clone(), group, producer, lag: lag.clone() };
+        let gauge = app.metrics.consumer_lag.with_label_values(&[T::TOPIC.name]);
+        let stop = app.stop.clone();
+        app.stop.spawn("lag", async move {
+            while stop.pause(LAG_EVERY).await {
+                gauge.set(lag.get());
+            }
+        });
+        app.stop.clone().spawn(group, async move {
+            consume_safely(source, safety, app.stop.clone(), |records| apply(app.clone(), records)).await;
+        });
+    }
 }
 
 async fn products(app: App, records: Records<ProductSnapshot>) -> anyhow::Result<()> {

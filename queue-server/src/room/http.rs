@@ -1,11 +1,13 @@
 //! What shoppers, sellers and staff ask of a room.
 
+use std::sync::atomic::Ordering;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::Datelike as _;
 use common::auth::Caller;
-use common::http::extract::{self, IdempotencyKey, Path};
+use common::http::extract::{self, IdempotencyKey, Path, Query};
 use common::wire::Time;
 use common::wire::id::ProductId;
 use common::wire::queue::{AdmissionsView, Place, ScheduleView, TokenView};
@@ -13,8 +15,9 @@ use common::wire::token::{Jwks, Role};
 use garde::Validate;
 use serde::Deserialize;
 
-use super::store::{Asker, Claimed, Event, Joined, Left, Scheduled, Standing, Status};
-use super::{rules, token};
+use super::operate::{Why, done, line};
+use super::store::{Asker, Claimed, Event, Joined, Joiner, Left, Standing, Status};
+use super::{rules, tick, token};
 use crate::app::App;
 use crate::error::Error;
 
@@ -28,6 +31,9 @@ pub(crate) struct Admissions {
     /// 1 to 100,000.
     #[garde(range(min = 1, max = 100_000))]
     count: u32,
+    /// For the log, at most 200 characters.
+    #[garde(inner(custom(line::<200>)))]
+    why: Option<String>,
 }
 
 /// A timetable as wanted.
@@ -43,6 +49,9 @@ pub(crate) struct Timetable {
     /// When the first interval begins; without it, at the next boundary of the running timetable.
     #[garde(custom(within_reason))]
     starts_at: Option<Time>,
+    /// For the log, at most 200 characters.
+    #[garde(inner(custom(line::<200>)))]
+    why: Option<String>,
 }
 
 fn within_reason(starts_at: &Option<Time>, (): &()) -> garde::Result {
@@ -66,8 +75,8 @@ pub(crate) async fn join(
     person(&caller)?;
     let key = key.map(|IdempotencyKey(key)| rules::key_hash(&key));
     attend(&app, product).await?;
-    let admission_ms = i64::from(app.config.admission_s) * 1_000;
-    let joined = known(&app, product, || app.store.join(product, caller.user, key, admission_ms)).await?;
+    let person = Joiner { user: caller.user, key };
+    let joined = known(&app, product, || app.joins.join(product, person)).await?;
     match joined {
         Joined::Closed => Err(Error::SaleClosed),
         Joined::AtLimit => Err(Error::PurchaseLimitReached),
@@ -81,17 +90,6 @@ pub(crate) async fn join(
             view(&app, product, &caller, &standing).map(Json)
         }
     }
-}
-
-/// `GET /api/queue/{product}` → 200 with the place, which this never changes.
-pub(crate) async fn show(
-    State(app): State<App>,
-    Path(product): Path<ProductId>,
-    caller: Caller,
-) -> Result<Json<Place>, Error> {
-    person(&caller)?;
-    let standing = known(&app, product, || app.store.place(product, caller.user)).await?;
-    view(&app, product, &caller, &standing).map(Json)
 }
 
 /// `DELETE /api/queue/{product}` → 204, also when repeated.
@@ -114,8 +112,7 @@ pub(crate) async fn token(
     caller: Caller,
 ) -> Result<Json<TokenView>, Error> {
     person(&caller)?;
-    let admission_ms = i64::from(app.config.admission_s) * 1_000;
-    match known(&app, product, || app.store.claim(product, caller.user, admission_ms)).await? {
+    match known(&app, product, || app.store.claim(product, caller.user)).await? {
         Claimed::NotReady => Err(Error::NotReady),
         Claimed::Admitted { admission, now } => {
             Ok(Json(token::issue(&app.passes, product, &admission, &caller, now)?))
@@ -128,16 +125,16 @@ pub(crate) async fn admit(
     State(app): State<App>,
     Path(product): Path<ProductId>,
     caller: Caller,
-    extract::Json(Admissions { count }): extract::Json<Admissions>,
+    extract::Json(Admissions { count, why }): extract::Json<Admissions>,
 ) -> Result<Json<AdmissionsView>, Error> {
     if !is_staff(&caller) {
         return Err(Error::Forbidden("only ADMIN and MANAGER let shoppers in by hand"));
     }
-    let claim_ms = i64::from(app.config.claim_s) * 1_000;
+    let asker = asker(&caller, why)?;
     let mut admitted = 0;
     while admitted < count {
         let most = CALLED_MAX.min(count - admitted);
-        let called = match known(&app, product, || app.store.hand(product, most, claim_ms)).await {
+        let called = match known(&app, product, || app.store.hand(product, &asker, most)).await {
             Ok(called) => called,
             // Those called before the store went away are in: an error would have them let in twice.
             Err(Error::Unavailable(_)) if admitted > 0 => break,
@@ -159,19 +156,20 @@ pub(crate) async fn start(
     caller: Caller,
     extract::Json(wanted): extract::Json<Timetable>,
 ) -> Result<Json<ScheduleView>, Error> {
-    let (asker, grid) = (asker(&caller)?, (wanted.count, wanted.interval_s));
+    let (asker, grid) = (asker(&caller, wanted.why)?, (wanted.count, wanted.interval_s));
     let starts_at = wanted.starts_at.map(|at| at.timestamp_millis());
-    scheduled(known(&app, product, || app.store.start(product, asker, grid, starts_at)).await?)
+    done(known(&app, product, || app.store.start(product, &asker, grid, starts_at)).await?).map(Json)
 }
 
-/// `DELETE /api/queue/{product}/schedule` → 200 with the timetable, stopped.
+/// `DELETE /api/queue/{product}/schedule?why=` → 200 with the timetable, stopped.
 pub(crate) async fn stop(
     State(app): State<App>,
     Path(product): Path<ProductId>,
     caller: Caller,
+    Query(Why { why }): Query<Why>,
 ) -> Result<Json<ScheduleView>, Error> {
-    let asker = asker(&caller)?;
-    scheduled(known(&app, product, || app.store.stop(product, asker)).await?)
+    let asker = asker(&caller, why)?;
+    done(known(&app, product, || app.store.stop(product, &asker)).await?).map(Json)
 }
 
 /// `GET /.well-known/jwks.json` → the keys that sign access tokens.
@@ -180,7 +178,7 @@ pub(crate) async fn keys(State(app): State<App>) -> Json<Jwks> {
 }
 
 /// Takes a step; where the room is not known yet, asks for its product once and takes the step again.
-async fn known<T, F>(app: &App, product: ProductId, step: impl Fn() -> F) -> Result<T, Error>
+pub(crate) async fn known<T, F>(app: &App, product: ProductId, step: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = anyhow::Result<Option<T>>>,
 {
@@ -193,20 +191,33 @@ where
 
 /// Sees to it that a room is ticked, before it gets its first ticket.
 async fn attend(app: &App, product: ProductId) -> Result<(), Error> {
-    if app.rooms.contains(product) {
+    if app.live.get(product).is_some_and(|room| !room.is_closed.load(Ordering::Relaxed)) {
         return Ok(());
     }
     let room = known(app, product, || app.store.room(product)).await?;
     // What is closed was taken off the list, and gets no tickets.
     if room.status != Status::Closed {
         app.store.enlist(product).await.map_err(Error::Unavailable)?;
-        app.rooms.attend(app, product);
+        tick::attend(app, product);
     }
     Ok(())
 }
 
-fn view(app: &App, product: ProductId, caller: &Caller, standing: &Standing) -> Result<Place, Error> {
-    let mut place = rules::place(product, caller.user, standing);
+/// Sees to it that a room is followed here, closed or not.
+pub(crate) async fn follow(app: &App, product: ProductId) -> Result<(), Error> {
+    attend(app, product).await?;
+    tick::attend(app, product);
+    Ok(())
+}
+
+/// A place as told, with the token of those admitted.
+pub(crate) fn view(
+    app: &App,
+    product: ProductId,
+    caller: &Caller,
+    standing: &Standing,
+) -> Result<Place, Error> {
+    let mut place = rules::place(product, caller.user, standing, &app.live.outlook(product));
     if let Some(admission) = &standing.admission {
         let TokenView { token, expires_at } =
             token::issue(&app.passes, product, admission, caller, standing.now)?;
@@ -215,34 +226,23 @@ fn view(app: &App, product: ProductId, caller: &Caller, standing: &Standing) -> 
     Ok(place)
 }
 
-fn scheduled(answer: Scheduled) -> Result<Json<ScheduleView>, Error> {
-    match answer {
-        Scheduled::View(view) => Ok(Json(view)),
-        Scheduled::Foreign => Err(Error::Forbidden("the product belongs to another seller")),
-        Scheduled::StoppedByStaff => {
-            Err(Error::Forbidden("an operator stopped this room, and must start it"))
-        }
-        Scheduled::Closed => Err(Error::SaleClosed),
-    }
-}
-
 /// Services have no place in a line.
-fn person(caller: &Caller) -> Result<(), Error> {
+pub(crate) fn person(caller: &Caller) -> Result<(), Error> {
     match caller.role {
         Role::Service => Err(Error::Forbidden("only people wait")),
         Role::Customer | Role::Seller | Role::Manager | Role::Admin => Ok(()),
     }
 }
 
-fn is_staff(caller: &Caller) -> bool {
+pub(super) fn is_staff(caller: &Caller) -> bool {
     matches!(caller.role, Role::Admin | Role::Manager)
 }
 
 /// Whether a seller is the product's owner is for the room to say.
-fn asker(caller: &Caller) -> Result<Asker, Error> {
+pub(super) fn asker(caller: &Caller, why: Option<String>) -> Result<Asker, Error> {
     match caller.role {
         Role::Admin | Role::Manager | Role::Seller => {
-            Ok(Asker { user: caller.user, is_staff: is_staff(caller) })
+            Ok(Asker { user: caller.user, is_staff: is_staff(caller), why })
         }
         Role::Customer | Role::Service => {
             Err(Error::Forbidden("only the owner of the product, ADMIN and MANAGER may do that"))

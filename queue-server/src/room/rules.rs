@@ -41,31 +41,59 @@ pub fn key_hash(key: &str) -> [u8; 8] {
     std::array::from_fn(|at| digest[at])
 }
 
+/// How fast people are let in, as measured: admissions per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Over the last 60 s.
+    pub minute: f64,
+    /// Over the last 300 s.
+    pub five_minutes: f64,
+}
+
+/// What a room's log and its operators add to its facts.
+#[derive(Debug, Clone, Default)]
+pub struct Outlook {
+    /// `None` while it cannot be said.
+    pub pace: Option<Pace>,
+    /// For everybody waiting.
+    pub said: Option<String>,
+}
+
 /// A shopper's place as told; the token is added for those admitted.
 #[must_use]
-pub fn place(product: ProductId, user: UserId, standing: &Standing) -> Place {
+pub fn place(product: ProductId, user: UserId, standing: &Standing, outlook: &Outlook) -> Place {
     let Standing { state, now, rank, total, room, .. } = standing;
     let is_waiting = *state == QueueState::Waiting;
-    let wait = if is_waiting { expected_wait(room, *rank, *now) } else { None };
-    let opens_in_ms = (room.status == Status::Live && room.stopped.is_none() && room.opens_at > *now)
-        .then(|| room.opens_at - now);
+    // Before the draw nobody has a place.
+    let rank = Some(*rank).filter(|rank| is_waiting && *rank > 0);
+    let wait = rank.and_then(|rank| expected_wait(room, rank, *now, outlook.pace));
+    let starts_soon = is_waiting && rank.is_none() && room.stopped.is_none();
+    let opens_in_ms = opens_in_ms(room, *now);
+    let is_told = matches!(state, QueueState::Waiting | QueueState::Ready);
     Place {
         product_id: product,
         state: *state,
-        rank: is_waiting.then_some(*rank),
-        ahead: is_waiting.then(|| rank - 1),
+        rank,
+        ahead: rank.map(|rank| rank - 1),
         total: *total,
         eta_low_s: wait.map(|wait| wait.low_ms / 1_000),
         eta_high_s: wait.and_then(|wait| wait.high_ms).map(|ms| ms.div_ceil(1_000)),
         next_poll_at: time(now + poll_after_ms(standing, opens_in_ms, spread(user, *now))),
         server_time: time(*now),
-        starts_at: opens_in_ms.map(|_| time(room.opens_at)),
+        starts_at: (opens_in_ms.is_some() || starts_soon).then(|| time(room.opens_at)),
         claim_until: standing.claim_until.map(time),
         token: None,
         expires_at: None,
         reason: reason(*state, room, *now),
-        message: None,
+        message: outlook.said.clone().filter(|_| is_told),
     }
+}
+
+/// Until a room opens, while it has not; `None` where it will not by itself.
+#[must_use]
+pub fn opens_in_ms(room: &Room, now: i64) -> Option<i64> {
+    let will_open = room.status == Status::Live && room.stopped.is_none() && room.opens_at > now;
+    will_open.then(|| room.opens_at - now)
 }
 
 /// A wait, in ms.
@@ -73,14 +101,20 @@ pub fn place(product: ProductId, user: UserId, standing: &Standing) -> Place {
 struct Wait {
     /// If everything goes on as it is.
     low_ms: u64,
-    /// One interval more; none where room or stock may let in fewer than the timetable.
+    /// One interval more; where room or stock may let in fewer than the timetable, by the slower pace of the last
+    /// minutes. None where neither is known.
     high_ms: Option<u64>,
 }
 
-/// How long somebody of this rank waits by the timetable; `None` while nobody is let in.
-fn expected_wait(room: &Room, rank: u64, now: i64) -> Option<Wait> {
-    let is_held = room.stopped.is_some() || room.frozen_at.is_some() || room.available <= 0;
-    if is_held || room.status != Status::Live {
+/// Longer waits are told as this one: 30 days.
+const LONGEST_MS: u64 = 30 * 86_400_000;
+/// Waits that are measured are told in steps of this: more would look exact.
+const STEP_MS: u64 = 5_000;
+
+/// How long somebody of this rank waits; `None` while nobody is let in.
+fn expected_wait(room: &Room, rank: u64, now: i64, pace: Option<Pace>) -> Option<Wait> {
+    let is_held = room.stopped.is_some() || room.held.is_some();
+    if is_held || room.frozen_at.is_some() || room.available <= 0 || room.status != Status::Live {
         return None;
     }
     let Prospect { left, refill_in_ms, count, interval_ms } = prospect(room, now);
@@ -88,8 +122,29 @@ fn expected_wait(room: &Room, rank: u64, now: i64) -> Option<Wait> {
         None => 0,
         Some(behind) => refill_in_ms + behind / count * interval_ms,
     };
-    let is_bounded = room.capacity.is_none() && !room.is_gated;
-    Some(Wait { low_ms, high_ms: is_bounded.then_some(low_ms + interval_ms) })
+    if room.capacity.is_none() && !room.is_gated {
+        return Some(Wait { low_ms, high_ms: Some(low_ms + interval_ms) });
+    }
+    let Some(Pace { minute, five_minutes }) = pace.filter(|pace| pace.minute.min(pace.five_minutes) > 0.0)
+    else {
+        return Some(Wait { low_ms, high_ms: None });
+    };
+    let (fast, slow) = (minute.max(five_minutes), minute.min(five_minutes));
+    let low_ms = low_ms.max(at_pace_ms(rank, fast) / STEP_MS * STEP_MS);
+    let high_ms = at_pace_ms(rank, slow).next_multiple_of(STEP_MS).max(low_ms + STEP_MS);
+    Some(Wait { low_ms, high_ms: Some(high_ms) })
+}
+
+/// How long it takes until so many are let in, `per_second` of them.
+fn at_pace_ms(people: u64, per_second: f64) -> u64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate, above 0; what is too long for a number becomes the largest one"
+    )]
+    let ms = (people as f64 / per_second * 1_000.0) as u64;
+    ms.min(LONGEST_MS)
 }
 
 /// What the timetable gives from now on.
@@ -134,10 +189,12 @@ fn prospect(room: &Room, now: i64) -> Prospect {
 }
 
 /// Why nobody is let in, for those whom it concerns.
-fn reason(state: QueueState, room: &Room, now: i64) -> Option<WaitReason> {
+#[must_use]
+pub fn reason(state: QueueState, room: &Room, now: i64) -> Option<WaitReason> {
     match state {
         QueueState::Waiting | QueueState::Ready if room.frozen_at.is_some() => Some(WaitReason::AllReserved),
         QueueState::Waiting if room.stopped.is_some() => Some(WaitReason::Stopped),
+        QueueState::Waiting if room.held.is_some() => Some(WaitReason::Held),
         QueueState::Waiting if now < room.opens_at => Some(WaitReason::NotOpen),
         _ => None,
     }
@@ -147,7 +204,8 @@ fn reason(state: QueueState, room: &Room, now: i64) -> Option<WaitReason> {
 fn poll_after_ms(standing: &Standing, opens_in_ms: Option<i64>, spread: u64) -> i64 {
     let base = match standing.state {
         QueueState::Waiting => {
-            let far = standing.rank.saturating_sub(NEAR_RANK).min(FAR_RANK);
+            let rank = if standing.rank == 0 { standing.total } else { standing.rank };
+            let far = rank.saturating_sub(NEAR_RANK).min(FAR_RANK);
             POLL_MIN_MS + (POLL_MAX_MS - POLL_MIN_MS) * far / FAR_RANK
         }
         _ => POLL_MAX_MS,
@@ -160,7 +218,8 @@ fn poll_after_ms(standing: &Standing, opens_in_ms: Option<i64>, spread: u64) -> 
 }
 
 /// A number that differs between shoppers and between their polls: the finaliser of `SplitMix64`.
-fn spread(user: UserId, now: i64) -> u64 {
+#[must_use]
+pub fn spread(user: UserId, now: i64) -> u64 {
     let mixed =
         (user.0.cast_unsigned() ^ now.cast_unsigned().rotate_left(32)).wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -210,6 +269,7 @@ pub fn effect(state: OrderState, reason: Option<&str>) -> Option<Effect> {
 
 #[cfg(test)]
 mod tests {
+    use common::wire::room::Hand;
     use proptest::prelude::*;
 
     use super::*;
@@ -225,12 +285,12 @@ mod tests {
     }
 
     fn waiting(room: Room, rank: u64, now: i64) -> Standing {
-        let (claim_until, admission) = (None, None);
-        Standing { state: QueueState::Waiting, now, rank, total: rank, claim_until, admission, room }
+        let (ticket, claim_until, admission) = (None, None, None);
+        Standing { state: QueueState::Waiting, now, rank, total: rank, ticket, claim_until, admission, room }
     }
 
     fn wait(room: &Room, rank: u64, now: i64) -> Wait {
-        expected_wait(room, rank, now).unwrap()
+        expected_wait(room, rank, now, None).unwrap()
     }
 
     #[test]
@@ -273,25 +333,56 @@ mod tests {
     fn no_wait_is_told_where_none_is_known() {
         let open = room(3, 60_000, 0, 0);
         for held in [
-            Room { stopped: Some("staff".into()), ..open.clone() },
+            Room { stopped: Some(Hand::Staff), ..open.clone() },
+            Room { held: Some(Hand::Seller), ..open.clone() },
             Room { frozen_at: Some(OPENED), ..open.clone() },
             Room { available: 0, ..open.clone() },
             Room { status: Status::SoldOut, ..open.clone() },
         ] {
-            assert_eq!(expected_wait(&held, 1, OPENED), None);
+            assert_eq!(expected_wait(&held, 1, OPENED, None), None);
         }
         let narrow = Room { capacity: Some(1), ..open };
         assert_eq!(wait(&narrow, 4, OPENED), Wait { low_ms: 60_000, high_ms: None });
     }
 
     #[test]
+    fn where_fewer_may_be_let_in_the_wait_is_told_by_the_measured_paces() {
+        let narrow = Room { capacity: Some(1), ..room(100, 60_000, 0, 0) };
+        let pace = |minute, five_minutes| Some(Pace { minute, five_minutes });
+        let told = |rank, pace| expected_wait(&narrow, rank, OPENED, pace).unwrap();
+        assert_eq!(told(100, pace(0.5, 1.0)), Wait { low_ms: 100_000, high_ms: Some(200_000) });
+        assert_eq!(told(101, pace(1.0, 0.5)), Wait { low_ms: 100_000, high_ms: Some(205_000) }, "rounded up");
+        assert_eq!(told(1, pace(9.0, 9.0)), Wait { low_ms: 0, high_ms: Some(5_000) });
+        // The timetable lets in the 150th no sooner than the next interval.
+        assert_eq!(told(150, pace(9.0, 9.0)), Wait { low_ms: 60_000, high_ms: Some(65_000) });
+        for unknown in [None, pace(0.0, 1.0), pace(0.0, 0.0)] {
+            assert_eq!(told(100, unknown).high_ms, None);
+        }
+    }
+
+    #[test]
     fn only_a_waiting_shopper_has_a_rank_and_a_reason_to_wait() {
-        let told = place(ProductId(7), UserId(1), &waiting(room(3, 60_000, -1, 0), 5, OPENED - 10_000));
+        let told = place(
+            ProductId(7),
+            UserId(1),
+            &waiting(room(3, 60_000, -1, 0), 5, OPENED - 10_000),
+            &Outlook::default(),
+        );
         assert_eq!((told.rank, told.ahead, told.reason), (Some(5), Some(4), Some(WaitReason::NotOpen)));
         assert_eq!(told.starts_at, Some(time(OPENED)));
         let gone = Standing { state: QueueState::Left, rank: 0, ..waiting(room(3, 60_000, 0, 0), 5, OPENED) };
-        let told = place(ProductId(7), UserId(1), &gone);
+        let told = place(ProductId(7), UserId(1), &gone, &Outlook::default());
         assert_eq!((told.rank, told.eta_low_s, told.reason, told.starts_at), (None, None, None, None));
+    }
+
+    #[test]
+    fn before_the_draw_nobody_has_a_place_but_everybody_knows_when_it_is() {
+        for now in [OPENED - 10_000, OPENED + 500] {
+            let drawn = Standing { total: 8, ..waiting(room(3, 60_000, -1, 0), 0, now) };
+            let told = place(ProductId(7), UserId(1), &drawn, &Outlook::default());
+            assert_eq!((told.rank, told.ahead, told.eta_low_s, told.total), (None, None, None, 8));
+            assert_eq!((told.state, told.starts_at), (QueueState::Waiting, Some(time(OPENED))));
+        }
     }
 
     #[test]
@@ -353,7 +444,7 @@ mod tests {
             rank in 1..1_000_000_u64, user in any::<i64>(), ms in -100_000..100_000_i64,
         ) {
             let now = OPENED + ms;
-            let told = place(ProductId(7), UserId(user), &waiting(room(3, 60_000, -1, 0), rank, now));
+            let told = place(ProductId(7), UserId(user), &waiting(room(3, 60_000, -1, 0), rank, now), &Outlook::default());
             let poll = (told.next_poll_at - told.server_time).num_milliseconds();
             prop_assert!((1_000..=10_000).contains(&poll), "{poll}");
             prop_assert!(rank > NEAR_RANK || poll <= 1_300, "{poll}");

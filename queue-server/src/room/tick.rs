@@ -1,41 +1,28 @@
-//! Time passes in every room that has a line, on every instance: the script makes it happen once.
+//! Time passes in every room that has a line, on every instance: the script makes it happen once. The same task follows
+//! the room's log and tells its listeners.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::http::observe::Ready;
 use common::wire::id::ProductId;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::http::CALLED_MAX;
 use super::store::Ticked;
 use crate::app::App;
+use crate::live::room::{Heard, Room};
+use crate::live::{follow, tell};
 
-/// How often an instance looks for rooms that others opened.
+/// How often an instance looks for rooms that others opened, and after a closed room that is still listened to.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The rooms that this instance ticks, each in a task of its own: a slow one holds nobody. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Rooms(Arc<Mutex<HashSet<ProductId>>>);
-
-impl Rooms {
-    /// Whether a room is ticked here, and so on the list of rooms.
-    pub(crate) fn contains(&self, product: ProductId) -> bool {
-        self.set(|rooms| rooms.contains(&product))
-    }
-
-    /// Ticks a room from now on, unless it is ticked already.
-    pub(crate) fn attend(&self, app: &App, product: ProductId) {
-        if self.set(|rooms| rooms.insert(product)) {
-            app.stop.spawn("room", tick(app.clone(), product));
-        }
-    }
-
-    fn set<T>(&self, look: impl FnOnce(&mut HashSet<ProductId>) -> T) -> T {
-        // A panic between two set operations cannot leave half a set.
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+/// Ticks and follows a room from now on, unless that is done already.
+pub(crate) fn attend(app: &App, product: ProductId) {
+    if let Some(room) = app.live.begin(product) {
+        app.stop.spawn("room", run_room(app.clone(), room));
     }
 }
 
@@ -61,50 +48,100 @@ pub(crate) async fn run(app: App, ready: Ready) {
 
 async fn look(app: &App) -> anyhow::Result<()> {
     let listed: HashSet<ProductId> = app.store.rooms().await?.into_iter().collect();
-    for product in app.rooms.set(|rooms| rooms.difference(&listed).copied().collect::<Vec<_>>()) {
-        app.store.enlist(product).await?;
+    for product in app.live.open_rooms().difference(&listed) {
+        app.store.enlist(*product).await?;
     }
     for product in listed {
-        app.rooms.attend(app, product);
+        attend(app, product);
     }
     Ok(())
 }
 
-/// Ticks one room until it is closed or the process stops.
-async fn tick(app: App, product: ProductId) {
+/// Until the room is closed and nobody listens any more, or the process stops.
+async fn run_room(app: App, room: Arc<Room>) {
+    tokio::select! {
+        () = tick_and_follow(&app, &room) => {}
+        () = tell::run(&app, &room) => {}
+        () = app.stop.stopped() => tell::goodbye(&room).await,
+    }
+}
+
+async fn tick_and_follow(app: &App, room: &Room) {
     let pause = Duration::from_millis(app.config.tick_ms.into());
-    let claim_ms = i64::from(app.config.claim_s) * 1_000;
+    let mut due = Instant::now();
+    let mut is_whole = false;
     loop {
-        let started = Instant::now();
-        match app.store.tick(product, claim_ms, CALLED_MAX).await {
-            Ok(Some(room)) => {
-                app.metrics.tick_seconds.observe(started.elapsed().as_secs_f64());
-                show(&app, product, &room);
-                if room.is_closed {
-                    break;
-                }
-                if room.has_more && !app.stop.is_stopped() {
-                    continue;
-                }
-            }
-            Ok(None) => tracing::debug!(product = product.0, "a room without a product"),
-            // The look for rooms says so once a second for all of them.
-            Err(error) => tracing::debug!(product = product.0, error = format!("{error:#}"), "tick failed"),
+        if is_whole {
+            tokio::select! { () = sleep_until(due) => {}, () = room.looks.wanted() => {} }
         }
-        if !app.stop.pause(pause).await {
+        // What begins now has seen all that was asked for before it.
+        room.looks.begin();
+        if Instant::now() >= due {
+            let has_more = tick(app, room).await;
+            due = Instant::now() + if room.is_closed.load(Ordering::Relaxed) { LOOK } else { pause };
+            if has_more {
+                due = Instant::now();
+            }
+            hear(app, room).await;
+        }
+        if room.is_closed.load(Ordering::Relaxed) && app.live.end(room) {
             return;
         }
+        is_whole = match follow::step(app, room).await {
+            Ok(is_whole) => is_whole,
+            Err(error) => {
+                tracing::debug!(product = room.product.0, error = format!("{error:#}"), "look failed");
+                true
+            }
+        };
+        if is_whole {
+            room.looks.end();
+        }
     }
-    close(&app, product).await;
+}
+
+/// Lets time pass in a room; says whether there is more to do at once.
+async fn tick(app: &App, room: &Room) -> bool {
+    let (product, started) = (room.product, Instant::now());
+    match app.store.tick(product, CALLED_MAX).await {
+        Ok(Some(ticked)) => {
+            app.metrics.tick_seconds.observe(started.elapsed().as_secs_f64());
+            show(app, product, &ticked);
+            room.view().ticked = Some(ticked);
+            if ticked.is_closed != room.is_closed.swap(ticked.is_closed, Ordering::Relaxed)
+                && ticked.is_closed
+            {
+                close(app, product).await;
+            }
+            return ticked.has_more;
+        }
+        Ok(None) => tracing::debug!(product = product.0, "a room without a product"),
+        // The look for rooms says so once a second for all of them.
+        Err(error) => tracing::debug!(product = product.0, error = format!("{error:#}"), "tick failed"),
+    }
+    false
+}
+
+/// Stamps those of whom something was heard. What fails comes again: with the next poll, or the next sign of life.
+async fn hear(app: &App, room: &Room) {
+    for how in [Heard::Poll, Heard::Live] {
+        let tickets = room.take_heard(how);
+        if tickets.is_empty() {
+            continue;
+        }
+        if let Err(error) = app.store.present(room.product, how == Heard::Live, &tickets).await {
+            tracing::debug!(product = room.product.0, error = format!("{error:#}"), "not stamped");
+        }
+    }
 }
 
 async fn close(app: &App, product: ProductId) {
     if let Err(error) = app.store.delist(product).await {
         tracing::debug!(product = product.0, error = format!("{error:#}"), "a closed room is still listed");
     }
-    app.rooms.set(|rooms| rooms.remove(&product));
     let label = product.to_string();
-    for gauge in [&app.metrics.waiting, &app.metrics.ready, &app.metrics.inside] {
+    let metrics = &app.metrics;
+    for gauge in [&metrics.waiting, &metrics.ready, &metrics.inside, &metrics.follower_lag_seconds] {
         gauge.remove_label_values(&[&label]).ok();
     }
     tracing::info!(product = product.0, "room closed");

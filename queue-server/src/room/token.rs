@@ -1,7 +1,7 @@
 //! The access token: what a shopper who was let in shows at the shop's door.
 
 use common::auth::Caller;
-use common::auth::key::SigningKey;
+use common::auth::key::Keyring;
 use common::wire::Time;
 use common::wire::id::ProductId;
 use common::wire::queue::TokenView;
@@ -10,15 +10,12 @@ use common::wire::token::{AUDIENCE, LEEWAY_S, PASS_ISSUER, PASS_TYPE, Pass};
 use super::rules;
 use super::store::Admission;
 
-/// Rises only by a revocation, which voids all older tokens of the product; no product has had one.
-const EPOCH: i64 = 0;
-
 /// Signs the right of an admission for the caller's login. Issued again it is the same right: only the time of issue and,
 /// from another login, the `sid` differ.
 ///
 /// All times are the room's: an instance whose own clock is wrong issues the same tokens as the others.
 pub(crate) fn issue(
-    key: &SigningKey,
+    keys: &Keyring,
     product: ProductId,
     admission: &Admission,
     caller: &Caller,
@@ -32,14 +29,14 @@ pub(crate) fn issue(
         pid: product,
         tkt: admission.ticket,
         sid: caller.sid,
-        epoch: EPOCH,
+        epoch: admission.epoch,
         jti: admission.jti,
         iat: now,
         nbf: now,
         exp,
     };
     let expires_at: Time = rules::time(exp * 1_000);
-    Ok(TokenView { token: key.sign(&claims, PASS_TYPE)?, expires_at })
+    Ok(TokenView { token: keys.sign(&claims, PASS_TYPE)?, expires_at })
 }
 
 /// A clock that differs by the leeway still refuses the token when the admission is over.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use common::wire::id::UserId;
 use common::wire::queue::StepKind;
 use futures::future::join_all;
+use queue_server::room::store::Joiner;
 use serde_json::json;
 
 use crate::shop::{PRODUCT, ROOM, SOON, Shop, now, sale_of, seconds};
@@ -38,8 +39,8 @@ async fn eight_tickers_and_joiners_let_in_exactly_count_per_interval() {
             let mut user = worker * 10_000;
             while now() < until {
                 user += 1;
-                store.join(PRODUCT, UserId(user), None, 600_000).await.unwrap();
-                store.tick(PRODUCT, 120_000, 1_000).await.unwrap();
+                store.join(PRODUCT, &[Joiner { user: UserId(user), key: None }]).await.unwrap();
+                store.tick(PRODUCT, 1_000).await.unwrap();
                 if user % 3 == 0 {
                     store.leave(PRODUCT, UserId(user)).await.unwrap();
                 }

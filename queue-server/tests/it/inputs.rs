@@ -17,7 +17,7 @@ use testkit::wire::Wire;
 use crate::shop::{PRODUCT, ROOM, SOON, Shop, sale, sale_of};
 
 /// Publishes as the owners of the topics do.
-async fn publish<T: Event>(shop: &Shop, events: &[T]) {
+pub(crate) async fn publish<T: Event>(shop: &Shop, events: &[T]) {
     let kafka = &shop.config.kafka;
     let records: Vec<Outgoing> = events
         .iter()
@@ -31,7 +31,7 @@ async fn publish<T: Event>(shop: &Shop, events: &[T]) {
     Producer::new(kafka).unwrap().send(&records).await.unwrap();
 }
 
-async fn ready(shop: &Shop) {
+pub(crate) async fn ready(shop: &Shop) {
     testkit::eventually(SOON * 3, async || {
         let answer = shop.anybody().get("/readyz").await?;
         anyhow::ensure!(answer.status == 200, "{}", answer.body);
@@ -189,5 +189,5 @@ async fn a_room_that_hears_nothing_yet_serves_but_is_not_ready() {
 async fn paths_and_methods_that_do_not_exist_are_problems() {
     let shop = Shop::open().await;
     shop.shopper(1).get("/api/queue/7/token").await.unwrap().problem(405, "method-not-allowed");
-    shop.shopper(1).get("/api/queue/7/waiting").await.unwrap().problem(404, "no-such-route");
+    shop.shopper(1).get("/api/queue/7/standing").await.unwrap().problem(404, "no-such-route");
 }

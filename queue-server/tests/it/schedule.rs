@@ -200,6 +200,22 @@ async fn an_edited_product_changes_the_timetable_and_an_old_snapshot_nothing() {
 }
 
 #[tokio::test]
+async fn a_capacity_set_by_hand_outlasts_all_edits_but_that_of_the_seller_s_own_figure() {
+    let shop = Shop::open().await;
+    let mut sale = sale();
+    sale.queue.capacity = Some(2);
+    shop.sell(&sale, 10).await;
+    let capacity = async || shop.store.room(crate::shop::PRODUCT).await.unwrap().unwrap().capacity;
+    let _ = shop.manager().put("/api/queue/7/capacity", &json!({"capacity": 5})).await.unwrap().expect(200);
+    (sale.version, sale.product_name) = (2, "Teapot".into());
+    shop.store.product(&sale).await.unwrap();
+    assert_eq!(capacity().await, Some(5));
+    (sale.version, sale.queue.capacity) = (3, Some(3));
+    shop.store.product(&sale).await.unwrap();
+    assert_eq!(capacity().await, Some(3));
+}
+
+#[tokio::test]
 async fn by_hand_the_next_ones_come_in_before_the_opening_and_outside_the_budget() {
     let shop = Shop::open().await;
     shop.sell(&sale_to_come(), 10).await;

@@ -21,9 +21,9 @@ use common::wire::money::Won;
 use common::wire::product::{ProductSnapshot, QueuePolicy};
 use common::wire::queue::{Step, StepKind};
 use common::wire::token::Role;
-use queue_server::Config;
 use queue_server::room::rules::Effect;
 use queue_server::room::store::{OrderNews, Store};
+use queue_server::{Config, Limits};
 use serde_json::json;
 use testkit::client::{Answer, Http};
 use testkit::issuers::Issuers;
@@ -68,11 +68,16 @@ impl Shop {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(testkit::redis_url(), change).await
+    }
+
+    /// Rooms in this Redis.
+    pub(crate) async fn on(redis_url: String, change: impl FnOnce(&mut Config)) -> Self {
         let (issuers, stop, products) = (Issuers::new(), Stop::new(), Products::default());
         let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             telemetry: Telemetry { log: "warn".into(), log_format: "text".into() },
-            redis: Redis { redis_url: Secret(testkit::redis_url()), redis_connections: 2 },
+            redis: Redis { redis_url: Secret(redis_url), redis_connections: 2 },
             kafka: Kafka {
                 // Nobody listens there.
                 kafka_bootstrap: "127.0.0.1:1".into(),
@@ -81,11 +86,11 @@ impl Shop {
                 instance: "queue-server-1".into(),
             },
             trust: issuers.trust().await,
-            pass_key_file: issuers.pass_key_file.clone(),
+            pass_key_files: vec![issuers.pass_key_file.clone()],
             product_url: serve_products(&products, &stop).await,
-            claim_s: 120,
-            admission_s: 600,
+            load_urls: Vec::new(),
             tick_ms: 50,
+            limits: limits(),
             clock: Clock::system(),
         };
         // The rooms' own view of the store is not what the wire may cut.
@@ -97,8 +102,14 @@ impl Shop {
 
     /// One more instance on the same servers.
     pub(crate) async fn another(&self, instance: &str) -> Http {
+        self.another_with(instance, |_| {}).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn another_with(&self, instance: &str, change: impl FnOnce(&mut Config)) -> Http {
         let mut config = self.config.clone();
         config.kafka.instance = instance.into();
+        change(&mut config);
         Http::new(serve(&config, &self.stop).await)
     }
 
@@ -117,6 +128,11 @@ impl Shop {
     pub(crate) async fn order(&self, news: (OrderId, i64), who: (i64, i64), units: u32, effect: Effect) {
         let ((order, seq), user, ticket) = (news, UserId(who.0), Ticket(who.1));
         self.store.order(PRODUCT, &OrderNews { order, seq, user, ticket, units, effect }).await.unwrap();
+    }
+
+    /// Where the first instance listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.base.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
     /// Nobody in particular.
@@ -183,6 +199,19 @@ impl Shop {
 impl Drop for Shop {
     fn drop(&mut self) {
         self.stop.stop();
+    }
+}
+
+/// None for the tests' own requests, which all come from this machine.
+fn limits() -> Limits {
+    let some = std::num::NonZeroU32::new(10).unwrap();
+    Limits {
+        joins_per_minute: some,
+        polls_per_minute: some,
+        burst: some,
+        address_joins_per_minute: 30,
+        address_polls_per_minute: 30,
+        loopback_exempt: true,
     }
 }
 

@@ -9,8 +9,10 @@ use crate::shop::{ROOM, SOON, Shop, now, sale, sale_of, sale_to_come, seconds};
 
 #[tokio::test]
 async fn while_all_units_are_reserved_nobody_is_called_and_turns_do_not_run_out() {
-    let shop = Shop::with(|config| config.claim_s = 1).await;
-    shop.store.product(&sale_of(1)).await.unwrap();
+    let shop = Shop::open().await;
+    let mut sale = sale_of(1);
+    sale.queue.claim_poll_s = 1;
+    shop.store.product(&sale).await.unwrap();
     shop.join(1).await;
     shop.join(2).await;
     shop.decide(1, [5, 5, 0, 0]).await;

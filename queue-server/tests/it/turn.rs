@@ -67,8 +67,10 @@ async fn before_ones_turn_there_is_no_token() {
 
 #[tokio::test]
 async fn a_turn_that_runs_out_goes_to_the_next_at_once() {
-    let shop = Shop::with(|config| config.claim_s = 1).await;
-    shop.store.product(&sale_of(1)).await.unwrap();
+    let shop = Shop::open().await;
+    let mut sale = sale_of(1);
+    sale.queue.claim_poll_s = 1;
+    shop.store.product(&sale).await.unwrap();
     shop.join(1).await;
     shop.join(2).await;
     shop.decide(1, [10, 10, 0, 0]).await;
@@ -125,8 +127,9 @@ async fn whoever_is_inside_does_not_leave() {
 
 #[tokio::test]
 async fn an_admission_that_ends_frees_its_place() {
-    let shop = Shop::with(|config| config.admission_s = 1).await;
+    let shop = Shop::open().await;
     let mut sale = sale_of(10);
+    sale.queue.admission_s = 1;
     sale.queue.capacity = Some(1);
     shop.sell(&sale, 10).await;
     assert_eq!(shop.join(1).await.body["state"], "admitted");

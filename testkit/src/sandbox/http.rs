@@ -1,13 +1,13 @@
 //! Paths, authentication, idempotency and error bodies of the provider.
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::App;
+use super::faults::{Fault, Faults};
 use super::store::{Checkout, Refused, Replay, Shop};
+use super::{App, page};
 
 /// Longest `Idempotency-Key`, in bytes.
 const KEY_MAX_BYTES: usize = 300;
@@ -32,7 +33,9 @@ pub(super) fn routes(app: App) -> Router {
         .merge(provider)
         // What the shopper's browser does on the provider's page: no secret key there.
         .route("/sandbox/checkouts", post(check_out))
+        .route("/sandbox/checkout", get(page::show).post(page::choose))
         .route("/sandbox/payments", get(list))
+        .route("/sandbox/faults", put(set_faults).get(faults))
         .fallback(|| async { Refused::new(404, "NOT_FOUND", "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             Refused::new(405, "METHOD_NOT_ALLOWED", "this path does not take that method")
@@ -47,10 +50,47 @@ pub(super) fn authorization(secret_key: &str) -> String {
 
 async fn authorized(State(app): State<App>, request: Request, next: Next) -> Response {
     let given = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
-    if given == Some(app.authorization.as_bytes()) {
-        return next.run(request).await;
+    if given != Some(app.authorization.as_bytes()) {
+        return Refused::new(401, "UNAUTHORIZED_KEY", "not the secret key of this shop").into_response();
     }
-    Refused::new(401, "UNAUTHORIZED_KEY", "not the secret key of this shop").into_response()
+    // Before anything else is looked at, as the provider does with test keys.
+    if let Some(code) = request.headers().get("tosspayments-test-code") {
+        return test_code(code.to_str().unwrap_or_default()).into_response();
+    }
+    next.run(request).await
+}
+
+/// The refusal with the code that the shop wants to see.
+fn test_code(code: &str) -> Answer {
+    let status = match code {
+        "UNAUTHORIZED_KEY" => 401,
+        "IDEMPOTENT_REQUEST_PROCESSING" => 409,
+        code if code.starts_with("NOT_FOUND_") => 404,
+        code if code.contains("INTERNAL_SYSTEM_PROCESSING") || code == "UNKNOWN_PAYMENT_ERROR" => 500,
+        code if code.starts_with("REJECT_")
+            || code.starts_with("NOT_")
+            || code.starts_with("EXCEED_MAX_")
+            || code.starts_with("FORBIDDEN_")
+            || matches!(code, "FDS_ERROR" | "INVALID_PASSWORD" | "INCORRECT_BASIC_AUTH_FORMAT") =>
+        {
+            403
+        }
+        _ => 400,
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    Answer { status, body: json!({"code": code, "message": "asked for by TossPayments-Test-Code"}) }
+}
+
+/// `PUT /sandbox/faults` → 200 with what goes wrong from now on.
+async fn set_faults(State(app): State<App>, body: Bytes) -> Result<axum::Json<Faults>, Refused> {
+    let faults: Faults = read(&body)?;
+    faults.check().map_err(|rule| Refused::new(400, "INVALID_REQUEST", rule))?;
+    app.faults().set(faults);
+    Ok(axum::Json(faults))
+}
+
+async fn faults(State(app): State<App>) -> axum::Json<Faults> {
+    axum::Json(app.faults().faults())
 }
 
 async fn confirm(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
@@ -125,7 +165,7 @@ async fn once<T: Serialize>(
         Err(refused) => return refused.into_response(),
     };
     let due = Instant::now() + app.delay;
-    let answered = {
+    let (answered, fault) = {
         let mut shop = app.shop();
         match key.as_ref().and_then(|key| shop.replays.get(key)) {
             Some(replay) if replay.due > Instant::now() => {
@@ -135,14 +175,33 @@ async fn once<T: Serialize>(
             Some(replay) => return replay.answer.clone().into_response(),
             None => {}
         }
-        let answered = answer(work(&mut shop));
+        let mut answered = answer(work(&mut shop));
+        // Only what took effect can be lost.
+        let fault = if answered.status == StatusCode::OK { app.faults().roll() } else { None };
+        if fault == Some(Fault::Fail) {
+            let text = "done, but nobody is told";
+            answered = answer::<()>(Err(Refused::new(500, "FAILED_INTERNAL_SYSTEM_PROCESSING", text)));
+        }
         if let Some(key) = key {
             shop.replays.insert(key, Replay { due, answer: answered.clone() });
         }
-        answered
+        let changed = std::mem::take(&mut shop.changed);
+        drop(shop);
+        app.webhooks.tell(&changed, app.clock.now(), &mut app.faults());
+        (answered, fault)
     };
     sleep_until(due).await;
-    answered.into_response()
+    match fault {
+        Some(Fault::Drop) => {
+            let broken = std::io::Error::other("the connection is dropped");
+            Body::from_stream(futures::stream::once(async { Err::<Bytes, _>(broken) })).into_response()
+        }
+        Some(Fault::Slow(pause)) => {
+            tokio::time::sleep(pause).await;
+            answered.into_response()
+        }
+        Some(Fault::Fail) | None => answered.into_response(),
+    }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refused> {

@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::http::Answer;
 
-/// After the shopper agreed, the shop has this long to confirm.
+/// After the shopper agreed, the shop has this long to confirm, at the provider's own pace.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(600);
-/// An open page ends after this long.
+/// An open page ends after this long, at the provider's own pace.
 const PAGE_OPEN: Duration = Duration::from_secs(1_800);
 /// A card pays at least this much, in won.
 const AMOUNT_MIN: i64 = 100;
@@ -23,8 +23,12 @@ const REASON_MAX_CHARS: usize = 200;
 const REJECTED: &str = "REJECT_CARD_PAYMENT";
 
 /// Everything the provider knows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shop {
+    /// How many times faster than the real provider's its clocks run.
+    pace: f64,
+    /// Payments whose state changed and of which the shop was not told yet.
+    pub(super) changed: Vec<Payment>,
     /// In the order of their making.
     payments: Vec<Payment>,
     by_key: HashMap<String, usize>,
@@ -57,12 +61,12 @@ pub(super) enum Outcome {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Checkout {
-    order_id: String,
-    amount: i64,
+    pub(super) order_id: String,
+    pub(super) amount: i64,
     #[serde(default)]
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
     #[serde(default)]
-    order_name: Option<String>,
+    pub(super) order_name: Option<String>,
 }
 
 /// Body of `POST /v1/payments/confirm`.
@@ -165,6 +169,17 @@ impl Refused {
 }
 
 impl Shop {
+    pub(super) fn new(pace: f64) -> Self {
+        Self {
+            pace,
+            changed: Vec::new(),
+            payments: Vec::new(),
+            by_key: HashMap::new(),
+            by_order: HashMap::new(),
+            replays: HashMap::new(),
+        }
+    }
+
     /// The shopper was on the page; returns the key of the payment.
     pub(super) fn check_out(&mut self, wish: Checkout, now: Time) -> Result<String, Refused> {
         let name = wish.order_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
@@ -213,6 +228,7 @@ impl Shop {
         if payment.outcome == Outcome::Decline {
             payment.status = Status::Aborted;
             payment.failure = Some(rejected().body());
+            self.changed.push(payment.clone());
             return Err(rejected());
         }
         payment.status = Status::Done;
@@ -220,6 +236,7 @@ impl Shop {
         payment.balance_amount = payment.total_amount;
         payment.is_partial_cancelable = true;
         payment.last_transaction_key = Some(transaction_key());
+        self.changed.push(payment.clone());
         Ok(payment.clone())
     }
 
@@ -260,6 +277,7 @@ impl Shop {
         });
         payment.status = if payment.balance_amount == 0 { Status::Canceled } else { Status::PartialCanceled };
         payment.is_partial_cancelable = payment.balance_amount > 0;
+        self.changed.push(payment.clone());
         Ok(payment.clone())
     }
 
@@ -274,19 +292,35 @@ impl Shop {
         let places = self.by_order.get(order_id).ok_or_else(unknown)?;
         let paid = places.iter().find(|place| self.payments[**place].is_paid());
         let place = *paid.or(places.last()).ok_or_else(unknown)?;
-        self.payments[place].age(now);
+        self.age(place, now);
         Ok(self.payments[place].clone())
     }
 
     /// Every payment, oldest first.
     pub(super) fn all(&mut self, now: Time) -> &[Payment] {
-        self.payments.iter_mut().for_each(|payment| payment.age(now));
+        for place in 0..self.payments.len() {
+            self.age(place, now);
+        }
         &self.payments
+    }
+
+    /// Ends what was not confirmed in time; seen when somebody asks.
+    fn age(&mut self, place: usize, now: Time) {
+        let payment = &mut self.payments[place];
+        let limit = match payment.status {
+            Status::Ready => PAGE_OPEN,
+            Status::InProgress => CONFIRM_WITHIN,
+            _ => return,
+        };
+        if now >= payment.opened_at + limit.div_f64(self.pace) {
+            payment.status = Status::Expired;
+            self.changed.push(payment.clone());
+        }
     }
 
     fn place(&mut self, payment_key: &str, now: Time) -> Result<usize, Refused> {
         let place = *self.by_key.get(payment_key).ok_or_else(unknown)?;
-        self.payments[place].age(now);
+        self.age(place, now);
         Ok(place)
     }
 }
@@ -321,18 +355,6 @@ impl Payment {
     /// Money was taken, whether or not it went back since.
     fn is_paid(&self) -> bool {
         matches!(self.status, Status::Done | Status::PartialCanceled | Status::Canceled)
-    }
-
-    /// Ends what was not confirmed in time.
-    fn age(&mut self, now: Time) {
-        let limit = match self.status {
-            Status::Ready => PAGE_OPEN,
-            Status::InProgress => CONFIRM_WITHIN,
-            _ => return,
-        };
-        if now >= self.opened_at + limit {
-            self.status = Status::Expired;
-        }
     }
 }
 

@@ -3,33 +3,80 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::extract::rejection::FormRejection;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use common::http::extract::Json;
+use common::http::problem::Failure;
 use common::wire::id::SessionId;
 use common::wire::token::IDENTITY_TYPE;
 use common::wire::user::LoginView;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 
-use super::{LogIn, RefreshToken, Session, rules, store};
+use super::{LogIn, LogInForm, RefreshToken, Session, cookie, rules, store};
 use crate::account::store::Credentials;
 use crate::account::{is_login_id, store as accounts};
 use crate::app::App;
 use crate::error::Error;
 
-/// `POST /api/auth/login` → 200 with an identity and a refresh token; 401 `wrong-credentials`; 503 `busy`.
+/// `POST /api/auth/login` → 200 with an identity and a refresh token, the identity also as a cookie; 401
+/// `wrong-credentials`; 503 `busy`.
 pub(crate) async fn log_in(
     State(app): State<App>,
+    headers: HeaderMap,
     Json(wish): Json<LogIn>,
 ) -> Result<impl IntoResponse, Error> {
-    let checked = check(&app, wish).await;
+    let view = checked(&app, wish).await?;
+    Ok((
+        [(CACHE_CONTROL, "no-store".into()), (SET_COOKIE, cookie::of(&view, &app.clock, &headers))],
+        axum::Json(view),
+    ))
+}
+
+/// `POST /login`, a page's form → 303 to its `next` with the cookie; without it and with `login=wrong` or `login=busy`
+/// where there is no login.
+pub(crate) async fn log_in_by_form(
+    State(app): State<App>,
+    headers: HeaderMap,
+    form: Result<axum::Form<LogInForm>, FormRejection>,
+) -> Result<Response, Failure> {
+    let axum::Form(LogInForm { login_id, password, next }) =
+        form.map_err(|rejection| Failure::field("form", rejection.body_text()))?;
+    if !rules::is_own_page(&next) {
+        return Err(Failure::field("next", "the path of a page of this shop"));
+    }
+    let mark = if next.contains('?') { '&' } else { '?' };
+    let answer = match checked(&app, LogIn { login_id, password }).await {
+        Ok(view) => {
+            let cookie = cookie::of(&view, &app.clock, &headers);
+            (StatusCode::SEE_OTHER, [(LOCATION, next), (SET_COOKIE, cookie)]).into_response()
+        }
+        Err(Error::WrongCredentials) => {
+            (StatusCode::SEE_OTHER, [(LOCATION, format!("{next}{mark}login=wrong"))]).into_response()
+        }
+        Err(Error::Busy | Error::Unavailable(_)) => {
+            (StatusCode::SEE_OTHER, [(LOCATION, format!("{next}{mark}login=busy"))]).into_response()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(answer)
+}
+
+/// `POST /api/auth/logout` → 204, and the browser forgets the cookie. The token itself lives to its end.
+pub(crate) async fn log_out(headers: HeaderMap) -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie::none(&headers))])
+}
+
+/// What a login gives, counted by how it went.
+async fn checked(app: &App, wish: LogIn) -> Result<LoginView, Error> {
+    let checked = check(app, wish).await;
     let result = match &checked {
         Ok(_) => "ok",
         Err(Error::WrongCredentials) => "wrong",
         Err(_) => "busy",
     };
     app.metrics.logins_total.with_label_values(&[result]).inc();
-    let view = open(&app, &checked?).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(view)))
+    open(app, &checked?).await
 }
 
 /// The account that the pair belongs to. Costs one hash whatever the answer.
@@ -56,7 +103,7 @@ async fn open(app: &App, account: &Credentials) -> Result<LoginView, Error> {
     store::insert(&app.pg, &session).await?;
     let identity = rules::identity(account.user_id, account.role, session.session_id, now);
     Ok(LoginView {
-        access_token: app.key.sign(&identity, IDENTITY_TYPE)?,
+        access_token: app.keys.sign(&identity, IDENTITY_TYPE)?,
         expires_at: rules::expires_at(&identity),
         refresh_token: refresh_token.0,
         user_id: account.user_id,
@@ -66,5 +113,5 @@ async fn open(app: &App, account: &Credentials) -> Result<LoginView, Error> {
 
 /// `GET /.well-known/jwks.json`: may be kept for a minute.
 pub(crate) async fn keys(State(app): State<App>) -> impl IntoResponse {
-    ([(CACHE_CONTROL, "max-age=60")], axum::Json(app.key.jwks()))
+    ([(CACHE_CONTROL, "max-age=60")], axum::Json(app.keys.jwks()))
 }

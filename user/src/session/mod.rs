@@ -1,5 +1,6 @@
 //! Logins: what one gives, how long it lasts, and how its tokens look.
 
+mod cookie;
 pub(crate) mod http;
 mod rules;
 mod store;
@@ -22,6 +23,16 @@ pub(crate) struct LogIn {
     pub(crate) login_id: String,
     #[garde(length(bytes, max = 256))]
     pub(crate) password: String,
+}
+
+/// Fields of a page's login form. Longer ones than [`LogIn`] takes belong to no account either: the answer is the same.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct LogInForm {
+    pub(crate) login_id: String,
+    pub(crate) password: String,
+    /// Where to go on: a path of this shop.
+    pub(crate) next: String,
 }
 
 /// A login that is to be stored.

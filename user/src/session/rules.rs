@@ -22,6 +22,14 @@ pub(super) fn identity(user: UserId, role: Role, sid: SessionId, now: Time) -> I
     }
 }
 
+/// Whether an address to go on at leads nowhere but into this shop: a path, and not the start of another host.
+pub(super) fn is_own_page(next: &str) -> bool {
+    next.len() <= 512
+        && next.starts_with('/')
+        && !next.starts_with("//")
+        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\' && byte != b'#')
+}
+
 /// When the token with these claims ends.
 pub(super) fn expires_at(identity: &Identity) -> Time {
     Time::from_timestamp(identity.exp, 0).unwrap_or(Time::MAX_UTC)
@@ -30,6 +38,27 @@ pub(super) fn expires_at(identity: &Identity) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_path_of_this_shop_is_gone_on_to() {
+        for next in ["/", "/queue/7/plain", "/product.html?id=7"] {
+            assert!(is_own_page(next), "{next}");
+        }
+        let long = format!("/{}", "a".repeat(512));
+        for next in [
+            "",
+            "queue",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a\r\nb",
+            "/a b",
+            "/한",
+            &long,
+        ] {
+            assert!(!is_own_page(next), "{next}");
+        }
+    }
 
     #[test]
     fn an_identity_lives_for_fifteen_minutes() {

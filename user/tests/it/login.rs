@@ -146,3 +146,68 @@ async fn a_full_pool_answers_503_and_says_when_to_come_back() {
     .await;
     user.log_in("sujin01").await;
 }
+
+#[tokio::test]
+async fn a_login_is_also_a_cookie_that_no_script_sees() {
+    let user = TestUser::start().await;
+    user.sign_up("sujin01").await;
+    for (host, secure) in [
+        ("127.0.0.1:8080", ""),
+        ("localhost", ""),
+        ("[::1]:8080", ""),
+        ("shop.example", "; Secure"),
+        ("127.0.0.1.example", "; Secure"),
+    ] {
+        let browser = user.http.with("host", host);
+        let answer =
+            browser.post("/api/auth/login", &login_body("sujin01", PASSWORD)).await.unwrap().expect(200);
+        let token = answer.body["accessToken"].as_str().unwrap();
+        let cookie = format!("identity={token}; Max-Age=900; Path=/; HttpOnly; SameSite=Lax{secure}");
+        assert_eq!(answer.headers["set-cookie"], *cookie, "{host}");
+        let out = browser.post("/api/auth/logout", &json!({})).await.unwrap().expect(204);
+        let gone = format!("identity=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax{secure}");
+        assert_eq!(out.headers["set-cookie"], *gone, "{host}");
+    }
+    let wrong = user.http.post("/api/auth/login", &login_body("sujin01", "wrong")).await.unwrap();
+    assert!(!wrong.expect(401).headers.contains_key("set-cookie"));
+}
+
+#[tokio::test]
+async fn a_form_logs_in_and_goes_on_within_the_shop() {
+    let user = TestUser::start().await;
+    user.sign_up("sujin01").await;
+    let client =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let url = format!("{}/login", user.base);
+    let post = async |form: &[(&str, &str)]| client.post(&url).form(form).send().await.unwrap();
+    let fields = |password, next| [("loginId", "sujin01"), ("password", password), ("next", next)];
+    for (password, next, to, is_in) in [
+        (PASSWORD, "/queue/7/plain", "/queue/7/plain", true),
+        ("wrong", "/queue/7/plain", "/queue/7/plain?login=wrong", false),
+        ("wrong", "/product.html?id=7", "/product.html?id=7&login=wrong", false),
+        ("", "/", "/?login=wrong", false),
+    ] {
+        let answer = post(&fields(password, next)).await;
+        assert_eq!((answer.status().as_u16(), &answer.headers()["location"]), (303, &to.parse().unwrap()));
+        assert_eq!(answer.headers().contains_key("set-cookie"), is_in, "{password} {next}");
+    }
+    for next in
+        ["", "queue/7", "//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nSet-Cookie: a=b"]
+    {
+        let answer = post(&fields(PASSWORD, next)).await;
+        assert_eq!(answer.status(), 400, "{next:?}");
+        assert!(!answer.headers().contains_key("set-cookie"));
+        let problem: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!(
+            (&problem["code"], &problem["errors"][0]["field"]),
+            (&json!("validation-failed"), &json!("next"))
+        );
+    }
+    for form in [
+        &[("loginId", "sujin01")][..],
+        &[("loginId", "a"), ("password", "b"), ("next", "/"), ("role", "ADMIN")],
+    ] {
+        assert_eq!(post(form).await.status(), 400, "{form:?}");
+    }
+    assert_eq!(user.rows("session").await, 1);
+}

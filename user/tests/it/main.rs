@@ -21,6 +21,7 @@ use user::Config;
 
 /// One running service with a database, keys and a clock of its own.
 struct TestUser {
+    base: String,
     http: Http,
     pg: PgPool,
     issuers: Issuers,
@@ -39,7 +40,8 @@ impl TestUser {
         change(&mut config);
         let database_url = config.pg.database_url.0.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let http = Http::new(format!("http://{}", listener.local_addr().unwrap()));
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let http = Http::new(&base);
         let service = user::serve(listener, config, stop.clone());
         #[expect(clippy::disallowed_methods, reason = "the service itself ends with its stop")]
         tokio::spawn(async move { service.await.unwrap() });
@@ -50,7 +52,7 @@ impl TestUser {
         })
         .await;
         let pg = PgPool::connect(&database_url).await.unwrap();
-        Self { http, pg, issuers, clock, stop }
+        Self { base, http, pg, issuers, clock, stop }
     }
 
     async fn rows(&self, table: &str) -> i64 {
@@ -75,7 +77,7 @@ fn config(issuers: &Issuers, clock: &Clock, database_url: &str) -> Config {
         listen: ([127, 0, 0, 1], 0).into(),
         telemetry: Telemetry { log: "info".into(), log_format: "text".into() },
         pg: Pg { database_url: Secret(database_url.into()), database_pool_max: 4 },
-        identity_key_file: issuers.identity_key_file.clone(),
+        identity_key_files: vec![issuers.identity_key_file.clone()],
         internal_key_file: issuers.internal_key_file.clone(),
         session_ttl_s: 3_600,
         hash_parallel: None,

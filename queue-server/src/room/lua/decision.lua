@@ -13,5 +13,7 @@ if room then
   roll(room)
   weigh(room)
   save(room)
+else
+  retire()
 end
 return 1

@@ -6,6 +6,7 @@
 
 local order, seq, user = ARGV[1], num(ARGV[2]), ARGV[3]
 local ticket, units, effect = num(ARGV[4]), num(ARGV[5]), ARGV[6]
+local room = enter()
 local record = read(user)
 
 if effect == 'refused' then
@@ -21,7 +22,12 @@ local before = known and cmsgpack.unpack(known) or { 0, 0 }
 if seq <= before[1] then return 0 end
 local counts = effect == 'holds' and units or 0
 call('HSET', ORDERS, order, cmsgpack.pack({ seq, counts }))
-if counts == before[2] then return 0 end
+-- What comes after the sale, or of a product that is not known, is not kept for ever.
+local isLate = not room or room.status == 'closed'
+if counts == before[2] then
+  if isLate then retire(room) end
+  return 0
+end
 
 record = record or call('ZSCORE', LINE, user) and { state = 'w' } or { ticket = ticket }
 record.bought = math.max((record.bought or 0) + counts - before[2], 0)
@@ -36,4 +42,5 @@ elseif same and counts == 0 and record.state == 'c' then
   log('returned', 'user', user, 'ticket', ticket)
 end
 write(user, record)
+if isLate then retire(room) end
 return 1

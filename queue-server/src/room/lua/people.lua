@@ -18,8 +18,13 @@ local function callClock(room)
   return (room.frozenAt or now) - room.lag
 end
 
--- Where somebody stands who is not in the line: state, and until when. The end of a round, the end of the sale and
--- times that ran out count here without having been written to anybody's record. O(log n).
+-- Whether a right was taken back with all others. O(1).
+local function isRevoked(room, record)
+  return (record.epoch or 0) < (room.epoch or 0)
+end
+
+-- Where somebody stands who is not in the line: state, and until when. The end of a round, the end of the sale,
+-- rights taken back and times that ran out count here without having been written to anybody's record. O(log n).
 local function standing(room, user, record)
   local state = record and record.state
   if not state or state == 'w' then
@@ -34,29 +39,31 @@ local function standing(room, user, record)
     return 'r', now + left
   elseif state == 'a' or state == 'o' then
     if record.ticket <= room.closedUpTo then return 'x' end
-    if record.ends <= now then return 'e' end
+    if record.ends <= now or isRevoked(room, record) then return 'e' end
     return 'a', record.ends
   end
   return state
 end
 
--- The present place of anybody: state, now, rank, people waiting, until when, ticket, jti, the room. O(log n).
+-- The present place of anybody: state, rank, people waiting, until when, ticket of those who wait, are called or
+-- inside, jti of those inside. O(log n).
 local function present(room, user, record)
   local total = call('ZCARD', LINE)
   local ahead = call('ZRANK', LINE, user)
-  if ahead then return { 'w', now, ahead + 1, total, 0, 0, '', text } end
+  if ahead then return 'w', ahead + 1, total, 0, num(call('ZSCORE', LINE, user)), '' end
   local state, ends = standing(room, user, record)
-  local inside = state == 'a'
-  return { state, now, 0, total, ends or 0, inside and record.ticket or 0, inside and record.jti or '', text }
+  return state, 0, total, ends or 0, ends and record.ticket or 0, state == 'a' and record.jti or ''
 end
 
--- How many places are free: every rule of admission, here and nowhere else. By hand: without opening, stop and
+-- How many places are free: every rule of admission, here and nowhere else. By hand: without opening, stop, pause and
 -- budget. The room must be rolled. O(1).
 local function places(room, byHand)
   if room.status ~= 'live' or room.available <= 0 then return 0 end
+  -- Before the draw nobody is first.
+  if room.order == 'draw' and not room.drawn then return 0 end
   local free = math.huge
   if not byHand then
-    if room.stopped or now < room.opensAt then return 0 end
+    if room.stopped or room.held or now < room.opensAt then return 0 end
     free = room.count - room.spent
   end
   if free > 0 and (room.capacity or room.gate) then
@@ -70,26 +77,12 @@ local function places(room, byHand)
   return math.max(free, 0)
 end
 
--- Calls the first `units` of the line: they are ready, until their time runs out. The room must be rolled, and
--- saved after. O(m · log n).
-local function admit(room, units, callMs, byHand)
-  local popped = call('ZPOPMIN', LINE, units)
-  local due = callClock(room) + callMs
-  for i = 1, #popped, 2 do
-    local user, ticket = popped[i], num(popped[i + 1])
-    local record = read(user) or {}
-    record.state, record.ticket, record.hand = 'r', ticket, byHand or nil
-    write(user, record)
-    call('ZADD', READY, due, user)
-    if byHand then
-      log('ready', 'user', user, 'ticket', ticket, 'byHand', 'true')
-    else
-      log('ready', 'user', user, 'ticket', ticket, 'interval', room.k, 'count', room.count)
-    end
-  end
-  local called = #popped / 2
-  if not byHand then room.spent = room.spent + called end
-  return called
+-- Gives somebody with a ticket the right to be inside. O(log n).
+local function letIn(room, user, record, jti)
+  record.state, record.jti, record.ends, record.hand = 'a', jti, now + room.admission, nil
+  record.epoch = room.epoch
+  write(user, record)
+  call('ZADD', ADMITTED, record.ends, user)
 end
 
 -- Takes back somebody's turn. Its unit returns to the running interval, unless it was given by hand or none runs.
@@ -119,7 +112,7 @@ end
 -- Ends all waiting and all turns, and returns the last ticket that it ended. O(1), however many they are: the line is
 -- put aside under another name, where `standing` finds its people; what was there before is freed in the background.
 local function dissolve()
-  call('UNLINK', READY)
+  call('UNLINK', READY, BACK)
   if call('EXISTS', LINE) == 1 then
     call('UNLINK', TOLD)
     call('RENAME', LINE, TOLD)
@@ -135,4 +128,5 @@ local function closeInTime(room)
   room.status = 'closed'
   save(room)
   log('closed')
+  retire(room)
 end

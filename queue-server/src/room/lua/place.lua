@@ -1,7 +1,7 @@
--- Where a shopper stands. Writes nothing.
+-- Where a shopper stands. Moves nobody.
 --
 -- KEYS as in head.lua. ARGV: 1 user.
--- Returns the place (people.lua `present`), or { 'unknown' }. O(log n).
+-- Returns { now, the room, the place (people.lua `present`) }, or { 'unknown' }. O(log n).
 
 local user = ARGV[1]
 local room = enter()
@@ -10,6 +10,6 @@ roll(room)
 if room.status ~= 'closed' and now >= room.closesAt then
   -- The sale is over, though no step has written it yet.
   room.closedUpTo = math.huge
-  if call('ZSCORE', LINE, user) then return { 'x', now, 0, 0, 0, 0, '', text } end
+  if call('ZSCORE', LINE, user) then return { now, text, 'x', 0, 0, 0, 0, '' } end
 end
-return present(room, user, read(user))
+return { now, text, present(room, user, read(user)) }

@@ -16,6 +16,11 @@ local function retime(room, count, interval, at)
 end
 
 -- A stopped room lets nobody in: its count is 0. O(1).
-local function logTimetable(room, by)
-  log('scheduled', 'user', by, 'count', room.stopped and 0 or room.nextCount or room.count)
+local function logTimetable(room, by, why)
+  local count = room.stopped and 0 or room.nextCount or room.count
+  if (why or '') ~= '' then
+    log('scheduled', 'by', by, 'count', count, 'why', why)
+  else
+    log('scheduled', 'by', by, 'count', count)
+  end
 end

@@ -3,26 +3,17 @@
 use anyhow::{Context as _, bail};
 use common::redis::Value;
 use common::wire::id::Ticket;
-use common::wire::queue::{QueueState, ScheduleView};
+use common::wire::product::StartOrder;
+use common::wire::queue::QueueState;
+use common::wire::room::{Adaptive, Hand};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::room::rules;
-
 /// How a room is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Status {
-    /// People may join.
-    Live,
-    /// Nothing is left in this round.
-    SoldOut,
-    /// The sale is over.
-    Closed,
-}
+pub use common::wire::queue::RoomStatus as Status;
 
 /// The facts of a room that a shopper's prospects depend on. Times are ms since 1970.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Room {
     /// How it is.
@@ -46,16 +37,44 @@ pub struct Room {
     /// and the length of an interval in ms.
     pub next_interval: Option<i64>,
     /// Who stopped it.
-    pub stopped: Option<String>,
+    pub stopped: Option<Hand>,
+    /// Who paused it.
+    pub held: Option<Hand>,
     /// Since when every unit is reserved.
     pub frozen_at: Option<i64>,
     /// Units that can be reserved.
     pub available: i64,
     /// Shoppers inside at once.
     pub capacity: Option<i64>,
+    /// How the capacity follows the load, where it does,
+    pub adaptive: Option<Adaptive>,
+    /// and when it was set, by hand or by the load.
+    pub cap_at: Option<i64>,
     /// Rights outstanding per available unit.
     #[serde(default, rename = "gate", deserialize_with = "is_set")]
     pub is_gated: bool,
+    /// How the line is ordered at the opening,
+    #[serde(default)]
+    pub order: StartOrder,
+    /// the last ticket that took part in the draw, once it began,
+    pub draw_up_to: Option<i64>,
+    /// and whether everybody has their place of it.
+    #[serde(default)]
+    pub drawn: bool,
+    /// The last ticket that admissions have looked at.
+    #[serde(default)]
+    pub cursor: i64,
+    /// Access tokens of an older epoch are void.
+    #[serde(default)]
+    pub epoch: i64,
+}
+
+impl Room {
+    /// Whether people have places: before the order is drawn, nobody has.
+    #[must_use]
+    pub fn is_ranked(&self) -> bool {
+        self.order == StartOrder::Fifo || self.drawn
+    }
 }
 
 fn is_set<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
@@ -71,19 +90,23 @@ pub struct Admission {
     pub jti: Uuid,
     /// When it ends, in ms since 1970.
     pub ends: i64,
+    /// The epoch it belongs to.
+    pub epoch: i64,
 }
 
 /// Where a shopper stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
     /// The state.
     pub state: QueueState,
     /// The room's clock, in ms since 1970.
     pub now: i64,
-    /// 1-based; 0 unless waiting.
+    /// 1-based; 0 unless waiting, and before the order is drawn.
     pub rank: u64,
     /// People in the line.
     pub total: u64,
+    /// The ticket; only when waiting, ready or admitted.
+    pub ticket: Option<Ticket>,
     /// When the turn runs out, in ms since 1970; only when ready.
     pub claim_until: Option<i64>,
     /// The right; only when admitted.
@@ -104,7 +127,7 @@ pub enum Event {
 }
 
 /// The answer to a registration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Joined {
     /// The place, and what happened, if anything.
     Place(Box<Standing>, Option<Event>),
@@ -139,19 +162,6 @@ pub enum Left {
     Inside,
 }
 
-/// The answer to a change of the timetable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scheduled {
-    /// The timetable as it will be.
-    View(ScheduleView),
-    /// Another seller's product.
-    Foreign,
-    /// Staff stopped it.
-    StoppedByStaff,
-    /// The sale is over.
-    Closed,
-}
-
 /// A room after a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticked {
@@ -173,23 +183,32 @@ pub struct Ticked {
 #[derive(Debug)]
 pub(super) struct Reply(pub(super) Vec<Value>);
 
+/// Values of each place in an answer, before what happened: state, rank, total, until when, ticket, jti.
+const PLACE: usize = 6;
+
 impl Reply {
-    pub(super) fn joined(&self) -> anyhow::Result<Option<Joined>> {
+    pub(super) fn joined(&self) -> anyhow::Result<Option<Vec<Joined>>> {
         match self.word(0)?.as_str() {
-            "unknown" => Ok(None),
-            "closed" => Ok(Some(Joined::Closed)),
-            "limit" => Ok(Some(Joined::AtLimit)),
-            _ => {
-                let event = match self.0.get(8).and_then(Value::as_string).as_deref() {
-                    None => None,
-                    Some("joined") => Some(Event::Joined),
-                    Some("moved") => Some(Event::Moved),
-                    Some("straight") => Some(Event::Straight),
-                    Some(other) => bail!("a join answered {other}"),
-                };
-                Ok(self.standing()?.map(|standing| Joined::Place(Box::new(standing), event)))
-            }
+            "unknown" => return Ok(None),
+            "closed" => return Ok(Some(Vec::new())),
+            _ => {}
         }
+        let room = self.room()?;
+        let places = (2..self.0.len()).step_by(PLACE + 1);
+        let joined = places.map(|at| {
+            if self.word(at)? == "limit" {
+                return Ok(Joined::AtLimit);
+            }
+            let event = match self.word(at + PLACE)?.as_str() {
+                "" => None,
+                "joined" => Some(Event::Joined),
+                "moved" => Some(Event::Moved),
+                "straight" => Some(Event::Straight),
+                other => bail!("a join answered {other}"),
+            };
+            Ok(Joined::Place(Box::new(self.place(at, room.clone())?), event))
+        });
+        joined.collect::<anyhow::Result<_>>().map(Some)
     }
 
     pub(super) fn claimed(&self) -> anyhow::Result<Option<Claimed>> {
@@ -201,8 +220,18 @@ impl Reply {
     }
 
     pub(super) fn standing(&self) -> anyhow::Result<Option<Standing>> {
-        let state = match self.word(0)?.as_str() {
-            "unknown" => return Ok(None),
+        match self.word(0)?.as_str() {
+            "unknown" => Ok(None),
+            _ => self.place(2, self.room()?).map(Some),
+        }
+    }
+
+    fn room(&self) -> anyhow::Result<Room> {
+        serde_json::from_str(&self.word(1)?).context("a room's facts")
+    }
+
+    fn place(&self, at: usize, room: Room) -> anyhow::Result<Standing> {
+        let state = match self.word(at)?.as_str() {
             "w" => QueueState::Waiting,
             "r" => QueueState::Ready,
             "a" => QueueState::Admitted,
@@ -214,23 +243,24 @@ impl Reply {
             "n" => QueueState::None,
             other => bail!("a place answered {other}"),
         };
-        let ends = self.number(4)?;
+        let (rank, ends, ticket) = (self.number(at + 1)?, self.number(at + 3)?, self.number(at + 4)?);
         let admission = match state {
             QueueState::Admitted => {
-                let jti = self.word(6)?.parse().context("a right's name")?;
-                Some(Admission { ticket: Ticket(self.number(5)?), jti, ends })
+                let jti = self.word(at + 5)?.parse().context("a right's name")?;
+                Some(Admission { ticket: Ticket(ticket), jti, ends, epoch: room.epoch })
             }
             _ => None,
         };
-        Ok(Some(Standing {
+        Ok(Standing {
             state,
-            now: self.number(1)?,
-            rank: self.number(2)?.try_into()?,
-            total: self.number(3)?.try_into()?,
+            now: self.number(0)?,
+            rank: if room.is_ranked() { rank.try_into()? } else { 0 },
+            total: self.number(at + 2)?.try_into()?,
+            ticket: (ticket > 0).then_some(Ticket(ticket)),
             claim_until: (state == QueueState::Ready).then_some(ends),
             admission,
-            room: serde_json::from_str(&self.word(7)?).context("a room's facts")?,
-        }))
+            room,
+        })
     }
 
     pub(super) fn left(&self) -> anyhow::Result<Option<Left>> {
@@ -265,30 +295,15 @@ impl Reply {
         }
     }
 
-    pub(super) fn scheduled(&self) -> anyhow::Result<Option<Scheduled>> {
-        match self.word(0)?.as_str() {
-            "unknown" => Ok(None),
-            "foreign" => Ok(Some(Scheduled::Foreign)),
-            "stopped" => Ok(Some(Scheduled::StoppedByStaff)),
-            "closed" => Ok(Some(Scheduled::Closed)),
-            _ => Ok(Some(Scheduled::View(ScheduleView {
-                count: self.number(1)?.try_into()?,
-                interval_s: (self.number(2)? / 1_000).try_into()?,
-                starts_at: rules::time(self.number(3)?),
-                stopped: self.number(4)? == 1,
-            }))),
-        }
-    }
-
     pub(super) fn changed(&self) -> anyhow::Result<bool> {
         Ok(self.number(0)? == 1)
     }
 
-    fn word(&self, at: usize) -> anyhow::Result<String> {
+    pub(super) fn word(&self, at: usize) -> anyhow::Result<String> {
         self.0.get(at).and_then(Value::as_string).with_context(|| format!("answer without word {at}"))
     }
 
-    fn number(&self, at: usize) -> anyhow::Result<i64> {
+    pub(super) fn number(&self, at: usize) -> anyhow::Result<i64> {
         self.0.get(at).and_then(Value::as_i64).with_context(|| format!("answer without number {at}"))
     }
 }

@@ -1,0 +1,84 @@
+//! Sending records all or none, with one writer at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::try_join_all;
+use rdkafka::producer::{FutureProducer, Producer as _};
+
+use super::producer::Outgoing;
+use crate::config::Kafka;
+
+/// The broker answers within this, or somebody else shall try.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// The only writer under its name: the next one that begins fences it, whatever it was doing.
+///
+/// After any error its transaction's fate is unknown. Drop it and begin again: that settles what was left open.
+pub struct Writer(Arc<FutureProducer>);
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The client takes its time to end, and a thread of the runtime must not wait for it.
+        let producer = Arc::clone(&self.0);
+        std::thread::spawn(move || drop(producer));
+    }
+}
+
+impl Writer {
+    /// Becomes the writer of this name. Every earlier one is fenced, and its open transaction undone.
+    ///
+    /// # Errors
+    /// When the broker does not answer within 5 s.
+    pub async fn begin(kafka: &Kafka, name: &str) -> anyhow::Result<Self> {
+        let mut settings = kafka.client();
+        settings
+            .set("transactional.id", kafka.group(name))
+            // What a killed writer left open holds up readers until its successor begins, or this long.
+            .set("transaction.timeout.ms", "10000")
+            .set("message.timeout.ms", "5000")
+            .set("linger.ms", "0")
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random")
+            .set("queue.buffering.max.kbytes", "65536");
+        let writer = Self(Arc::new(settings.create()?));
+        writer.blocking("no word from the broker", |producer| producer.init_transactions(ANSWER_MAX)).await?;
+        Ok(writer)
+    }
+
+    /// Sends the records in this order, all or none, and returns their partitions and offsets.
+    ///
+    /// # Errors
+    /// When it is not known that they are there: the broker does not answer, or another writer has begun.
+    pub async fn send(&self, records: &[Outgoing]) -> anyhow::Result<Vec<(i32, i64)>> {
+        self.blocking("transaction not begun", |producer| producer.begin_transaction()).await?;
+        let deliveries = records.iter().map(|record| {
+            // At once and in order; a full queue ends the attempt, where waiting would let others pass.
+            self.0.send_result(record.message()).map_err(|(error, _)| error)
+        });
+        let deliveries = deliveries.collect::<Result<Vec<_>, _>>().context("records not taken")?;
+        let places = try_join_all(deliveries.into_iter().map(|delivery| async {
+            let delivery = delivery.await?.map_err(|(error, _)| error)?;
+            anyhow::Ok((delivery.partition, delivery.offset))
+        }));
+        let places = places.await.context("records not taken")?;
+        self.blocking("not committed", |producer| producer.commit_transaction(ANSWER_MAX)).await?;
+        Ok(places)
+    }
+
+    async fn blocking(
+        &self,
+        what: &'static str,
+        call: impl FnOnce(&FutureProducer) -> rdkafka::error::KafkaResult<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let producer = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || call(&producer)).await?.context(what)
+    }
+}

@@ -1,0 +1,150 @@
+//! The topic's side of the relay: the end of each room's chain, taken from the topic itself, and what is put there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use common::config::Kafka;
+use common::kafka::chain::{Head, STEPS_MAX, StreamId};
+use common::kafka::reader::{Offsets, Reader, Record};
+use common::kafka::transaction::Writer;
+use common::wire::event::QUEUE_EVENTS;
+use common::wire::id::ProductId;
+use serde::Deserialize;
+
+use super::logs::{Logs, Page};
+
+/// Names the writer: the one that begins last fences all others.
+const WRITER: &str = "queue-relay";
+
+/// The chains, as the only writer knows them.
+pub(super) struct Chains {
+    kafka: Kafka,
+    logs: Logs,
+    writer: Writer,
+    reader: Arc<Reader>,
+    heads: HashMap<ProductId, Head>,
+    /// Whether the whole topic was read: then a room without a head has no records.
+    is_complete: bool,
+}
+
+/// What was put into the topic.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Where each product's last record stands.
+    pub(super) places: BTreeMap<ProductId, (i32, i64)>,
+    /// Where the partitions end after it.
+    pub(super) read: Offsets,
+}
+
+/// A record as far as its place in the chain.
+#[derive(Debug, Deserialize)]
+struct Link {
+    last: String,
+}
+
+impl Chains {
+    /// Fences every earlier writer, then reads what the topic has that nobody has noted yet.
+    pub(super) async fn open(kafka: &Kafka, logs: &Logs, holder: &str) -> anyhow::Result<Self> {
+        let writer = Writer::begin(kafka, WRITER).await?;
+        let reader = Arc::new(Reader::new(kafka, QUEUE_EVENTS)?);
+        let (kafka, logs) = (kafka.clone(), logs.clone());
+        let mut chains = Self { kafka, logs, writer, reader, heads: HashMap::new(), is_complete: false };
+        let noted = chains.logs.noted().await?;
+        let sent = chains.read(noted).await?;
+        // A successor that read less than this one would miss what came between.
+        anyhow::ensure!(chains.logs.note(holder, &sent.places, &sent.read).await?, "the lease is lost");
+        Ok(chains)
+    }
+
+    /// The last step of a room that the topic has.
+    pub(super) async fn last(&mut self, product: ProductId) -> anyhow::Result<StreamId> {
+        if !self.heads.contains_key(&product) {
+            let head = self.find(product).await?;
+            self.heads.entry(product).or_insert(head);
+        }
+        Ok(self.heads.get(&product).map(|head| head.last).unwrap_or_default())
+    }
+
+    /// The end of a chain that nothing new was read of: where it is noted, when the topic says the same.
+    async fn find(&mut self, product: ProductId) -> anyhow::Result<Head> {
+        if self.is_complete {
+            return Ok(Head::default());
+        }
+        let Some((partition, offset)) = self.logs.place(product).await? else { return Ok(Head::default()) };
+        let reader = Arc::clone(&self.reader);
+        let look = move || {
+            reader.at(partition, offset, |record| {
+                let is_it = record.offset == offset && record.key.parse() == Ok(product);
+                is_it.then(|| head(record, StreamId::default()))
+            })
+        };
+        if let Some(head) = tokio::task::spawn_blocking(look).await??.flatten() {
+            return Ok(head);
+        }
+        tracing::warn!(
+            product = product.0,
+            partition,
+            offset,
+            "no record where one was noted; reading the topic"
+        );
+        self.read(Offsets::new()).await?;
+        self.is_complete = true;
+        Ok(self.heads.get(&product).cloned().unwrap_or_default())
+    }
+
+    async fn read(&mut self, from: Offsets) -> anyhow::Result<Sent> {
+        let (reader, mut heads) = (Arc::clone(&self.reader), std::mem::take(&mut self.heads));
+        let is_complete = from.is_empty();
+        let read = move || {
+            let mut places = BTreeMap::new();
+            let read = reader.to_end(&from, |record| {
+                if let Ok(product) = record.key.parse() {
+                    let before = heads.get(&product).map(|head: &Head| head.last).unwrap_or_default();
+                    heads.insert(product, head(record, before));
+                    places.insert(product, (record.partition, record.offset));
+                }
+                Ok(())
+            })?;
+            anyhow::Ok((heads, Sent { places, read }))
+        };
+        let (heads, sent) = tokio::task::spawn_blocking(read).await?.context("the rooms' topic")?;
+        self.heads = heads;
+        self.is_complete |= is_complete;
+        Ok(sent)
+    }
+
+    /// Puts pages at the ends of their chains, all or none. After an error these chains must not be used any more.
+    pub(super) async fn send(&mut self, pages: Vec<(ProductId, Page)>) -> anyhow::Result<Sent> {
+        let mut heads = BTreeMap::new();
+        let (mut products, mut records) = (Vec::new(), Vec::new());
+        for (product, page) in pages {
+            let mut head = self.heads.get(&product).cloned().unwrap_or_default();
+            let mut steps = page.into_iter().peekable();
+            while steps.peek().is_some() {
+                let Some(bytes) = head.link(product, steps.by_ref().take(STEPS_MAX).collect()) else { break };
+                records.push(head.outgoing(&self.kafka, product, bytes));
+                products.push(product);
+            }
+            heads.insert(product, head);
+        }
+        let mut sent = Sent::default();
+        for (product, (partition, offset)) in products.into_iter().zip(self.writer.send(&records).await?) {
+            sent.places.insert(product, (partition, offset));
+            let end = sent.read.entry(partition).or_default();
+            *end = (*end).max(offset + 1);
+        }
+        self.heads.extend(heads);
+        Ok(sent)
+    }
+}
+
+/// The end of a chain at a record. `before` is the last step of the one before.
+fn head(record: Record<'_>, before: StreamId) -> Head {
+    let Record { partition, offset, bytes, .. } = record;
+    let link = serde_json::from_slice::<Link>(bytes).ok().and_then(|link| StreamId::parse(&link.last));
+    if link.is_none() {
+        tracing::error!(partition, offset, "a record without its last step");
+    }
+    Head::after(bytes, link.unwrap_or(before))
+}

@@ -1,0 +1,119 @@
+//! Reads for those who follow a room in memory: its log from where they are, and its line as it stands. They go over a
+//! connection of their own, because their answers are long.
+
+use common::kafka::chain::StreamId;
+use common::redis::Value;
+use common::wire::id::{ProductId, UserId};
+use common::wire::queue::StepKind;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error as Unknown;
+
+use super::answer::Room;
+use super::{Store, keys};
+
+/// Entries of a log that one look reads at most: what the busiest room writes in 200 ms.
+const STEPS_MAX: u64 = 5_000;
+/// People of a line that one page holds at most: Redis is held for some milliseconds.
+const PEOPLE_MAX: i64 = 10_000;
+/// Of four bytes in `seen`, the highest bit: nothing was heard of the ticket's holder for a while.
+const AWAY: u8 = 0x80;
+
+/// What a look at a room found.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    /// The room's clock then, in ms since 1970.
+    pub(crate) now: i64,
+    /// The room then; `None`: its product is not known.
+    pub(crate) room: Option<Room>,
+    /// What an operator says to everybody waiting, and why the room is held.
+    pub(crate) said: [Option<String>; 2],
+    /// Steps since the last look, in their order.
+    pub(crate) steps: Vec<Taken>,
+    /// Whether there are more.
+    pub(crate) has_more: bool,
+}
+
+/// A step of a room, as far as it moves people.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// Its place in the log.
+    pub(crate) id: StreamId,
+    /// What happened.
+    pub(crate) kind: StepKind,
+    /// To whom.
+    pub(crate) user: Option<UserId>,
+    /// To which ticket.
+    pub(crate) ticket: Option<u64>,
+}
+
+/// Somebody in the line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) user: UserId,
+    pub(crate) ticket: u64,
+    pub(crate) is_away: bool,
+}
+
+impl Store {
+    /// The room now, and its steps after `after`: one moment of the room.
+    pub(crate) async fn follow(&self, product: ProductId, after: StreamId) -> anyhow::Result<Looked> {
+        let [meta, .., log] = self.followed(product);
+        let fields = ["room", "message", "holdText"];
+        let look = self.beside.look(&meta, &fields, &log, (&after.to_string(), STEPS_MAX)).await?;
+        let has_more = look.entries.len() as u64 == STEPS_MAX;
+        let mut fields = look.fields.into_iter();
+        let room = fields.next().flatten().map(|text| serde_json::from_str(&text)).transpose()?;
+        let said = std::array::from_fn(|_| fields.next().flatten().filter(|text| !text.is_empty()));
+        let steps =
+            look.entries.iter().map(|(id, fields)| taken(id, fields)).collect::<anyhow::Result<_>>()?;
+        Ok(Looked { now: look.now, room, said, steps, has_more })
+    }
+
+    /// Where a room's log ends.
+    pub(crate) async fn end(&self, product: ProductId) -> anyhow::Result<StreamId> {
+        let [.., log] = self.followed(product);
+        let last = self.beside.last_entry(&log).await?;
+        Ok(last.and_then(|id| StreamId::parse(&id)).unwrap_or_default())
+    }
+
+    /// A page of the line: people with tickets after `after`, in order. The last page is empty.
+    pub(crate) async fn line(&self, product: ProductId, after: u64) -> anyhow::Result<Vec<Waiting>> {
+        let [_, line, seen, _] = self.followed(product);
+        let page = self.beside.scores(&line, after.try_into()?, PEOPLE_MAX).await?;
+        let Some((first, last)) = page.first().zip(page.last()) else { return Ok(Vec::new()) };
+        let from = usize::try_from(first.1)? * 4;
+        let stamps = self.beside.bytes(&seen, from, usize::try_from(last.1)? * 4 + 3).await?;
+        let people = page.into_iter().map(|(user, ticket)| {
+            let ticket = u64::try_from(ticket)?;
+            let is_away =
+                stamps.get(usize::try_from(ticket)? * 4 - from).is_some_and(|byte| byte & AWAY != 0);
+            Ok(Waiting { user: UserId(user), ticket, is_away })
+        });
+        people.collect()
+    }
+
+    fn followed(&self, product: ProductId) -> [String; 4] {
+        let [meta, line, ..] = keys(product);
+        let of = |part| format!("room:{{{product}}}:{part}");
+        [meta, line, of("seen"), of("log")]
+    }
+}
+
+fn taken(id: &str, fields: &[Value]) -> anyhow::Result<Taken> {
+    let (mut kind, mut user, mut ticket) = (None, None, None);
+    for pair in fields.chunks_exact(2) {
+        match pair[0].as_str().as_deref() {
+            Some("step") => {
+                let name = pair[1].as_str().unwrap_or_default();
+                kind = Some(StepKind::deserialize(IntoDeserializer::<Unknown>::into_deserializer(&*name))?);
+            }
+            Some("user") => user = pair[1].as_i64().map(UserId),
+            Some("ticket") => ticket = pair[1].as_u64(),
+            _ => {}
+        }
+    }
+    let id = StreamId::parse(id).ok_or_else(|| anyhow::anyhow!("a step's id is {id}"))?;
+    let kind = kind.ok_or_else(|| anyhow::anyhow!("a step without a kind: {id}"))?;
+    Ok(Taken { id, kind, user, ticket })
+}
