@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use common::auth::Verifier;
+use common::auth::revoked::Revoked;
 use common::client::Client;
 use common::clock::Clock;
 use common::outbox::Nudge;
@@ -11,8 +12,11 @@ use sqlx::PgPool;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::order::live::Watchers;
+use crate::order::place::Placer;
 use crate::order::{Step, rules};
-use crate::payment::provider::Toss;
+use crate::payment::provider::toss::Toss;
+use crate::product::Known;
 
 /// The service's parts. Clones share them.
 #[derive(Debug, Clone)]
@@ -23,12 +27,20 @@ pub struct App {
     pub clock: Clock,
     /// Who is calling.
     pub verifier: Verifier,
+    /// Which access tokens count no longer.
+    pub revoked: Revoked,
     /// The product service.
     pub products: Client,
+    /// Products read just now.
+    pub known: Known,
     /// The payment provider.
     pub provider: Toss,
     /// Wakes the outbox's relay.
     pub nudge: Nudge,
+    /// Places orders.
+    pub placer: Placer,
+    /// Who watches which order.
+    pub watchers: Watchers,
     /// Figures.
     pub metrics: Metrics,
     /// Settings.
@@ -39,6 +51,7 @@ impl App {
     /// Steps were committed: their events can go out, and the figures may count them.
     pub fn committed(&self, steps: &[Step]) {
         self.nudge.now();
+        self.watchers.tell(steps);
         for step in steps {
             self.metrics.transitions_total.with_label_values(&[rules::name(step.to)]).inc();
             if let Some(waited) = step.stock_wait {

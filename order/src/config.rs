@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use common::clock::Clock;
-use common::config::{Kafka, Pg, Secret, Telemetry, Trust};
+use common::config::{Kafka, Pg, Redis, Secret, Telemetry, Trust};
 
 /// Orders and payments.
 #[derive(Debug, Clone, Parser)]
@@ -17,6 +17,9 @@ pub struct Config {
     /// while people still wait for them.
     #[arg(long, env = "ORDER_HOLD_S", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub hold_s: u32,
+    /// Whether units of an order all of whose money went back are sold again.
+    #[arg(long, env = "ORDER_RESTOCK", default_value_t = true, action = clap::ArgAction::Set)]
+    pub restock: bool,
     /// The product service, for products that its log has not told of yet.
     #[arg(long, env = "PRODUCT_URL", default_value = "http://127.0.0.1:8082")]
     pub product_url: String,
@@ -44,6 +47,9 @@ pub struct Config {
     /// Who may call.
     #[command(flatten)]
     pub trust: Trust,
+    /// Where access tokens are revoked. Orders are taken without it, by what was last known.
+    #[command(flatten)]
+    pub redis: Redis,
     /// The time; a test's hand may hold it.
     #[arg(skip = Clock::system())]
     pub clock: Clock,

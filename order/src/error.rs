@@ -5,10 +5,11 @@ use axum::response::{IntoResponse, Response};
 use common::http::problem::Failure;
 use common::pg;
 use common::wire::id::ProductId;
+use common::wire::money::Won;
 use common::wire::problem::FieldError;
 
 /// SQLSTATE `lock_not_available`: somebody held a row for longer than the transaction's `lock_timeout`.
-const LOCK_TIMEOUT: &str = "55P03";
+pub const LOCK_TIMEOUT: &str = "55P03";
 
 /// Why a request is refused. `Display` is for the client; causes go to the log only.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum Error {
     /// No valid pass for the products in these fields.
     #[error("an access token for each product of the order is needed")]
     PassNeeded(Vec<FieldError>),
+    /// A pass that was taken back.
+    #[error("the access token was revoked")]
+    PassRevoked,
     /// No such product.
     #[error("there is no product {0}")]
     UnknownProduct(ProductId),
@@ -78,6 +82,33 @@ pub enum Error {
     /// The provider said no.
     #[error("the payment was declined: {0}")]
     Declined(String),
+    /// Not `paid` or `partiallyRefunded`.
+    #[error("the order cannot be refunded in its state")]
+    NotRefundable,
+    /// More than is left of the payment.
+    #[error("at most {left} won can go back")]
+    RefundTooLarge {
+        /// What is left.
+        left: Won,
+    },
+    /// The buyer gets everything back or nothing.
+    #[error("only all that is left, {left} won, can be asked for")]
+    WholeRefundOnly {
+        /// What is left.
+        left: Won,
+    },
+    /// The provider does not give the money back.
+    #[error("the refund was refused: {0}")]
+    RefundRefused(String),
+    /// No such payment provider.
+    #[error("there is no such payment provider")]
+    UnknownProvider,
+    /// Not a number that a stream gave.
+    #[error("Last-Event-ID is not one that this stream gave")]
+    InvalidLastEventId,
+    /// The account follows as many orders as it may.
+    #[error("at most {0} streams per account")]
+    TooManyStreams(usize),
     /// What is needed cannot be reached now.
     #[error("not able to answer now; try again soon")]
     Unavailable(&'static str, #[source] anyhow::Error),
@@ -91,9 +122,17 @@ impl Error {
         match self {
             Self::Invalid(_) | Self::TotalTooLarge => (StatusCode::BAD_REQUEST, "validation-failed"),
             Self::KeyRequired => (StatusCode::BAD_REQUEST, "idempotency-key-required"),
+            Self::InvalidLastEventId => (StatusCode::BAD_REQUEST, "invalid-last-event-id"),
+            Self::WholeRefundOnly { .. } => (StatusCode::FORBIDDEN, "whole-refund-only"),
+            Self::UnknownProvider => (StatusCode::NOT_FOUND, "unknown-provider"),
+            Self::NotRefundable => (StatusCode::CONFLICT, "order-not-refundable"),
+            Self::RefundRefused(_) => (StatusCode::CONFLICT, "refund-refused"),
+            Self::RefundTooLarge { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "refund-too-large"),
+            Self::TooManyStreams(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-streams"),
             Self::Declined(_) => (StatusCode::PAYMENT_REQUIRED, "payment-declined"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::PassNeeded(_) => (StatusCode::FORBIDDEN, "access-token-required"),
+            Self::PassRevoked => (StatusCode::FORBIDDEN, "access-token-revoked"),
             Self::UnknownProduct(_) => (StatusCode::NOT_FOUND, "unknown-product"),
             Self::UnknownOption(_) => (StatusCode::NOT_FOUND, "unknown-option"),
             Self::UnknownOrder => (StatusCode::NOT_FOUND, "unknown-order"),

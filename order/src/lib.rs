@@ -1,12 +1,13 @@
 //! Orders and payments.
 //!
 //! Owns the database `orders` with the tables `orders`, `order_line`, `order_hold`, `order_ticket`,
-//! `order_transition`, `payment_attempt`, `product_copy`, `idempotency` and `outbox`; the topic `order.events.v1`;
+//! `order_transition`, `payment_attempt`, `refund`, `webhook_receipt`, `product_copy`, `idempotency` and `outbox`; the topic `order.events.v1`;
 //! and the commands Reserve, Confirm, Release and Restock of `stock.commands.v1`. It alone decides that an order
-//! expires.
+//! expires. Reads queue-server's Redis keys of revoked access tokens.
 //!
 //! - [`order`]: place, show, cancel; the stock's decisions; expiry; asking again.
 //! - [`payment`]: attempts, the provider, unknown outcomes.
+//! - [`refund`]: money that goes back.
 //! - [`product`]: the copy of the products that orders are calculated with.
 //! - [`idempotency`]: same key, same body, same answer.
 //! - [`routes`]: every URL. [`config`]: every setting. [`error`]: every refusal. [`metrics`]: every figure.
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod order;
 pub mod payment;
 pub mod product;
+pub mod refund;
 pub mod routes;
 
 use std::sync::Arc;
@@ -28,11 +30,13 @@ use axum::Router;
 use common::auth::Verifier;
 use common::auth::jwks::KeySet;
 use common::auth::key::InternalKey;
+use common::auth::revoked::Revoked;
 use common::client::Client;
 use common::http::door::serve_when_open;
 use common::kafka::consumer::{Lag, Source};
 use common::kafka::producer::Producer;
 use common::outbox::{self, Nudge};
+use common::redis::Connections;
 use common::stop::Stop;
 use common::wire::event::{ORDER_EVENTS, PRODUCT_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS};
 use prometheus::Registry;
@@ -42,6 +46,8 @@ use tokio::net::TcpListener;
 pub use config::Config;
 
 use app::App;
+use order::live::Watchers;
+use order::place::Placer;
 
 /// The schema, step by step.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -65,20 +71,26 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
         InternalKey::read(&config.trust.internal_key_file)?,
         config.clock.clone(),
     );
+    let revoked = Revoked::new(Connections::open(&config.redis)?);
     let products = Client::new(&config.product_url, verifier.clone())?;
-    let provider = payment::provider::Toss::new(&config).context("PAYMENT_URL")?;
+    let provider = payment::provider::toss::Toss::new(&config).context("PAYMENT_URL")?;
     let producer = Producer::new(&config.kafka)?;
     let topics = [STOCK_COMMANDS, STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS];
     let pg = common::pg::open(&config.pg, &MIGRATIONS, stop).await?;
     common::kafka::create_topics(&config.kafka, &topics, stop).await?;
+    let (nudge, metrics) = (Nudge::default(), metrics::Metrics::register(registry)?);
     let app = App {
+        watchers: Watchers::new(stop.clone()),
+        placer: Placer::new(pg.clone(), nudge.clone(), metrics.clone(), stop.clone()),
         pg,
         clock: config.clock.clone(),
         verifier,
+        revoked,
         products,
+        known: product::Known::default(),
         provider,
-        nudge: Nudge::default(),
-        metrics: metrics::Metrics::register(registry)?,
+        nudge,
+        metrics,
         config: Arc::new(config),
     };
     jobs(&app, producer, stop);
@@ -96,7 +108,9 @@ fn jobs(app: &App, producer: Producer, stop: &Stop) {
     stop.spawn("products", product::events::run(app.clone(), products, stop.clone()));
     stop.spawn("expire", order::expire::run(app.clone(), stop.clone()));
     stop.spawn("resend", order::resend::run(app.clone(), stop.clone()));
+    stop.spawn("watch", order::live::run(app.clone(), stop.clone()));
     stop.spawn("resolve", payment::resolve::run(app.clone(), stop.clone()));
+    stop.spawn("refunds", refund::resolve::run(app.clone(), stop.clone()));
     stop.spawn("forget", idempotency::forget::run(app.clone(), stop.clone()));
     stop.spawn("metrics", metrics::run(app.clone(), lags, stop.clone()));
     let (rows, age_ms) = (app.metrics.outbox_rows.clone(), app.metrics.outbox_age_ms.clone());

@@ -12,12 +12,18 @@ use crate::app::App;
 const SAMPLE: Duration = Duration::from_secs(1);
 
 common::metrics! { pub struct Metrics {
+    /// Transactions that placed orders; the orders in them are the transitions to `received`.
+    place_batches_total: IntCounter,
     /// Transitions of orders, by the state they lead to.
     transitions_total: IntCounterVec["state"],
     /// Seconds from order placed to stock answer.
     stock_wait_seconds: Histogram,
-    /// Answers about payments: approved, declined, unknown.
+    /// Answers about payments: approved, declined, unknown; late: approved after the order had ended.
     payments_total: IntCounterVec["result"],
+    /// Answers about refunds: done, refused, unknown.
+    refunds_total: IntCounterVec["result"],
+    /// Messages of the payment provider: taken, or passed over because they are repeats or not about our payments.
+    webhooks_total: IntCounterVec["result"],
     /// Events that wait to be sent.
     outbox_rows: IntGauge,
     /// Age of the oldest event that waits to be sent, in milliseconds.

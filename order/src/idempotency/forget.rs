@@ -1,4 +1,5 @@
-//! Removes keys after a day: nobody repeats a request that long.
+//! Removes keys after a day: nobody repeats a request that long. And what was received from the payment provider after a
+//! week: its last repeat comes before the fourth day ends.
 
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use crate::app::App;
 
 /// Keys are kept this long, in hours.
 const KEEP_H: i64 = 24;
+/// Receipts are kept this long, in hours.
+const RECEIPTS_KEEP_H: i64 = 7 * 24;
 /// Between two looks.
 const TICK: Duration = Duration::from_secs(60);
 /// Rows removed at once, so that no statement runs long.
@@ -23,6 +26,8 @@ pub async fn run(app: App, stop: Stop) {
 }
 
 async fn forget(app: &App) -> Result<(), sqlx::Error> {
+    let before = app.clock.now() - chrono::Duration::hours(RECEIPTS_KEEP_H);
+    sqlx::query!("DELETE FROM webhook_receipt WHERE received_at < $1", before).execute(&app.pg).await?;
     let before = app.clock.now() - chrono::Duration::hours(KEEP_H);
     loop {
         // Keys without an answer belong to payments that are still under way.

@@ -44,7 +44,7 @@ impl Claim {
 pub struct Answer {
     /// HTTP status.
     pub status: StatusCode,
-    /// JSON body; of a declined payment only the provider's word.
+    /// JSON body; of a declined payment or refund only the provider's word.
     pub body: serde_json::Value,
 }
 
@@ -57,18 +57,20 @@ impl Answer {
     /// Given for the first time.
     ///
     /// # Errors
-    /// The stored refusal: [`Error::Declined`].
+    /// The stored refusal: [`Error::Declined`], [`Error::RefundRefused`].
     pub fn first(self) -> Result<Response, Error> {
-        if self.status == StatusCode::PAYMENT_REQUIRED {
-            return Err(Error::Declined(self.body.as_str().unwrap_or_default().to_owned()));
+        let said = || self.body.as_str().unwrap_or_default().to_owned();
+        match self.status {
+            StatusCode::PAYMENT_REQUIRED => Err(Error::Declined(said())),
+            StatusCode::CONFLICT => Err(Error::RefundRefused(said())),
+            status => Ok((status, Json(self.body)).into_response()),
         }
-        Ok((self.status, Json(self.body)).into_response())
     }
 
     /// Given again.
     ///
     /// # Errors
-    /// The stored refusal: [`Error::Declined`].
+    /// The stored refusal: [`Error::Declined`], [`Error::RefundRefused`].
     pub fn replayed(self) -> Result<Response, Error> {
         let mut response = self.first()?;
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

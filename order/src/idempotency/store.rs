@@ -7,28 +7,21 @@ use sqlx::PgConnection;
 use super::{Answer, Claim};
 use crate::error::Error;
 
-/// Claims the key, with the answer where it is known already. A key in use gives its stored answer instead.
+/// Claims the key for what is answered later in the same transaction, or after it. A key in use gives its stored answer instead.
 ///
 /// Waits at most 2 s for a transaction that holds the same key: after that the caller is told to come back.
 ///
 /// # Errors
 /// [`Error::InProgress`], [`Error::KeyReused`], or the database's.
-pub async fn claim(
-    tx: &mut PgConnection,
-    claim: &Claim,
-    answer: Option<&Answer>,
-    now: Time,
-) -> Result<Option<Answer>, Error> {
+pub async fn claim(tx: &mut PgConnection, claim: &Claim, now: Time) -> Result<Option<Answer>, Error> {
     sqlx::query!("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
     let claimed = sqlx::query!(
-        "INSERT INTO idempotency (user_id, route, key, fingerprint, status, body, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        "INSERT INTO idempotency (user_id, route, key, fingerprint, created_at)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         claim.user.0,
         claim.route,
         claim.key,
         claim.fingerprint,
-        answer.map(|answer| i32::from(answer.status.as_u16())),
-        answer.map(|answer| answer.body.clone()),
         now,
     )
     .execute(&mut *tx)
@@ -110,5 +103,10 @@ impl Claim {
     /// What names the claim's row.
     pub fn name(&self) -> (i64, &str, &str) {
         (self.user.0, &self.route, &self.key)
+    }
+
+    /// Tells one body from another.
+    pub fn fingerprint(&self) -> &[u8] {
+        &self.fingerprint
     }
 }

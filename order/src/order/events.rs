@@ -6,10 +6,12 @@ use common::kafka::consumer::{Received, Source, consume};
 use common::stop::Stop;
 use common::wire::event::{Outcome, Refusal, StockDecided};
 use common::wire::id::OrderId;
+use common::wire::order::OrderState;
 
 use super::rules::{self, Told};
-use super::store;
+use super::{Step, store};
 use crate::app::App;
+use crate::refund;
 
 /// Consumer group.
 pub const GROUP: &str = "order-decisions";
@@ -50,6 +52,12 @@ fn answers(record: &StockDecided) -> impl Iterator<Item = Told> {
     })
 }
 
+/// Orders that were paid late and whose units are gone: their money goes back.
+pub fn to_refund(steps: &[Step]) -> Vec<OrderId> {
+    let refunds = steps.iter().filter(|step| step.to == OrderState::RefundPending);
+    refunds.map(|step| step.event.order_id).collect()
+}
+
 async fn take(app: &App, told: &[Told]) -> anyhow::Result<()> {
     let now = app.clock.now();
     let until = now + chrono::Duration::seconds(app.config.hold_s.into());
@@ -62,6 +70,7 @@ async fn take(app: &App, told: &[Told]) -> anyhow::Result<()> {
     store::mark_held(&mut tx, &decided.held).await?;
     store::advance(&mut tx, &decided.steps, now).await?;
     store::tell(&mut tx, &decided.strays, &[], now).await?;
+    refund::owe_orders(&mut tx, &to_refund(&decided.steps), now).await?;
     tx.commit().await?;
     if !decided.strays.is_empty() {
         tracing::info!(units = decided.strays.len(), "reservations that no order waits for were released");

@@ -6,26 +6,29 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use common::auth::Caller;
 use common::http::extract::{IdempotencyKey, Json, Path, Query};
-use common::pg::OnConstraint as _;
 use common::wire::id::{OrderId, ProductId};
-use common::wire::order::{OrderState, OrderView, PlaceOrder};
+use common::wire::order::{OrderState, OrderView, PlaceOrder, storable};
 use common::wire::token::Role;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+use super::batch::Wanted;
 use super::draft::{self, Draft};
+use super::place::Placed;
 use super::rules::Trigger;
-use super::view::{self, Wanted};
-use super::{By, resend, store};
+use super::view;
+use super::{By, store};
 use crate::app::App;
 use crate::error::Error;
 use crate::idempotency::{self, Answer, Claim};
 use crate::product;
+use crate::refund::{self, http::Wish};
 
 /// `POST /api/orders`: 202 with the order in state `received`; the stock decides afterwards.
 ///
 /// # Errors
-/// 400 `validation-failed`, 403 `access-token-required`, 404 `unknown-product` `unknown-option`, 409 `sale-not-open`
+/// 400 `validation-failed`, 403 `access-token-required` `access-token-revoked`, 404 `unknown-product`
+/// `unknown-option`, 409 `sale-not-open`
 /// `sale-closed` `purchase-limit-exceeded` `ticket-used` `request-in-progress`, 422 `idempotency-key-reused`.
 pub async fn place(
     State(app): State<App>,
@@ -46,22 +49,17 @@ pub async fn place(
         }
     };
     let answer = Answer::new(StatusCode::ACCEPTED, &draft.view);
-    let now = draft.order.created_at;
-    let mut tx = app.pg.begin().await?;
-    if let Some(stored) = idempotency::store::claim(&mut tx, &claim, Some(&answer), now).await? {
-        return stored.replayed();
+    match app.placer.place(Wanted { draft, claim, answer }).await? {
+        Placed::Now(answer) => answer.first(),
+        Placed::Before(answer) => answer.replayed(),
     }
-    let resend_at = now + chrono::Duration::seconds(resend::PATIENCE_S);
-    store::insert(&mut tx, &draft, resend_at)
-        .await
-        .on_constraint("order_ticket_used", || Error::TicketUsed)?;
-    tx.commit().await?;
-    app.metrics.transitions_total.with_label_values(&["received"]).inc();
-    app.nudge.now();
-    answer.first()
 }
 
 async fn prepare(app: &App, caller: &Caller, wish: &PlaceOrder) -> Result<Draft, Error> {
+    // The gateway looked too, but what it says of a caller may be a minute old.
+    for right in &caller.passes {
+        app.revoked.check(right).await.map_err(|_| Error::PassRevoked)?;
+    }
     let tickets = draft::tickets(caller, &wish.lines)?;
     let ids: Vec<ProductId> = tickets.keys().copied().collect();
     let products = product::find(app, &ids).await?;
@@ -81,6 +79,10 @@ pub struct ListQuery {
     /// Only orders in this state.
     #[garde(skip)]
     state: Option<OrderState>,
+    /// Only orders with a product whose name contains this: 1 to 100 characters.
+    #[garde(inner(length(chars, min = 1, max = 100), custom(storable)))]
+    #[serde(rename = "productName")]
+    product_name: Option<String>,
 }
 
 fn limit_default() -> i64 {
@@ -106,10 +108,10 @@ pub async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Body<Page>, Error> {
-    let ListQuery { limit, cursor, state } = query;
+    let ListQuery { limit, cursor, state, product_name } = query;
     let mut connection = app.pg.acquire().await?;
     // One more than asked for tells whether there is a next page.
-    let wanted = Wanted { user: caller.user, before: cursor, state, max: limit + 1 };
+    let wanted = view::Wanted { user: caller.user, before: cursor, state, product_name, max: limit + 1 };
     let mut items = view::list(&mut connection, wanted).await?;
     let more = items.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     if more {
@@ -136,10 +138,11 @@ pub async fn show(
     Ok(Body(view))
 }
 
-/// `POST /api/orders/{id}/cancel`: 200 with the order in state `cancelled`; its units go back.
+/// `POST /api/orders/{id}/cancel`: 200 with the order in state `cancelled`; its units go back. A paid order's money goes
+/// back: 200 `refunded`, or 202 `refundPending` while the provider's answer is unknown.
 ///
 /// # Errors
-/// 403 `forbidden`, 404 `unknown-order`, 409 `order-not-cancellable` `request-in-progress`.
+/// 403 `forbidden`, 404 `unknown-order`, 409 `order-not-cancellable` `refund-refused` `request-in-progress`.
 pub async fn cancel(
     State(app): State<App>,
     caller: Caller,
@@ -149,12 +152,19 @@ pub async fn cancel(
     let now = app.clock.now();
     let claim = Claim::new(caller.user, format!("/api/orders/{id}/cancel"), key, &());
     let mut tx = app.pg.begin().await?;
-    if let Some(stored) = idempotency::store::claim(&mut tx, &claim, None, now).await? {
+    if let Some(stored) = idempotency::store::claim(&mut tx, &claim, now).await? {
         return stored.replayed();
     }
     let mut order = store::lock_one(&mut tx, id).await?.ok_or(Error::UnknownOrder)?;
     if order.user != caller.user {
         return Err(Error::Forbidden);
+    }
+    if matches!(order.state, OrderState::Paid | OrderState::PartiallyRefunded) {
+        let wish = Wish { amount: None, reason: "cancelled by the buyer", partly: false, cancels: true };
+        let (refund, step) = refund::http::begin(&mut tx, (&mut order, wish), &claim, now).await?;
+        tx.commit().await?;
+        app.committed(&[step]);
+        return refund::settle::carry_out(&app, &refund).await?.first();
     }
     let step = order.take(Trigger::Cancelled, By::User(caller.user), now);
     let steps = [step.map_err(|_| Error::NotCancellable)?];

@@ -3,19 +3,24 @@
 //! - [`rules`]: the state machine, and what a stock decision means for an order. Pure.
 //! - [`draft`]: what an order will hold and cost. Pure.
 //! - [`http`]: place, list, show, cancel.
+//! - [`place`]: gathers the orders that wait into batches; [`batch`]: a batch's rows.
 //! - [`events`]: stock decisions come in.
 //! - [`expire`]: gives back units that nobody paid in time.
 //! - [`resend`]: asks the stock again when it does not answer.
+//! - [`live`]: tells those who watch an order of its transitions.
 //! - [`view`]: orders as their owners read them.
 //! - [`store`]: the rows. Every transition is a compare-and-swap on state and number, in one transaction with its
 //!   history, its event and its stock commands.
 //!
 //! The order's row is the lock for everything about it; several are always taken in the order of their ids.
 
+pub mod batch;
 pub mod draft;
 pub mod events;
 pub mod expire;
 pub mod http;
+pub mod live;
+pub mod place;
 pub mod resend;
 pub mod rules;
 pub mod store;
@@ -43,6 +48,8 @@ pub struct Order {
     pub user: UserId,
     /// Where it stands.
     pub state: OrderState,
+    /// Paid after it had ended: the stock is asked again. Only while `paying`.
+    pub reviving: bool,
     /// Number of its last transition.
     pub seq: i64,
     /// What it costs.
@@ -99,6 +106,8 @@ pub struct Step {
     pub from: OrderState,
     /// State after.
     pub to: OrderState,
+    /// Whether the stock is asked again from here.
+    pub reviving: bool,
     /// Until when the order can be paid.
     pub expires_at: Option<Time>,
     /// What happened, for the history.

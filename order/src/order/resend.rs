@@ -8,8 +8,9 @@ use common::wire::event::StockCommand;
 use common::wire::id::OrderId;
 
 use super::rules::Trigger;
-use super::{By, store};
+use super::{By, events, store};
 use crate::app::App;
+use crate::refund;
 
 /// Between two looks.
 const TICK: Duration = Duration::from_secs(1);
@@ -41,6 +42,7 @@ async fn resend(app: &App) -> anyhow::Result<()> {
             failing.iter_mut().map(|order| order.take(Trigger::Unanswered, By::System, now)).collect();
         let steps = steps?;
         store::advance(&mut tx, &steps, now).await?;
+        refund::owe_orders(&mut tx, &events::to_refund(&steps), now).await?;
         let commands: Vec<StockCommand> = again.iter().flat_map(|order| order.reserves()).collect();
         let ids: Vec<OrderId> = again.iter().map(|order| order.id).collect();
         store::tell(&mut tx, &commands, &[], now).await?;

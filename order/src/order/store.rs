@@ -1,4 +1,5 @@
-//! Orders as the rules see them: placed, locked, moved. How their owners see them is [`super::view`].
+//! Orders as the rules see them: locked and moved. How they are placed is [`super::batch`]; how their owners see them is
+//! [`super::view`].
 
 use std::collections::BTreeMap;
 
@@ -11,48 +12,7 @@ use common::wire::order::OrderState;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::draft::Draft;
-use super::{FIRST_ATTEMPT, Hold, Order, SOURCE, Step, rules};
-
-/// Stores a new order and asks the stock for it.
-///
-/// # Errors
-/// The database's; a violation of `order_ticket_used` when a ticket has had its order.
-pub async fn insert(tx: &mut PgConnection, draft: &Draft, resend_at: Time) -> Result<(), sqlx::Error> {
-    let Draft { order, view } = draft;
-    let products: Vec<i64> = view.lines.iter().map(|line| line.product_id.0).collect();
-    let names: Vec<String> = view.lines.iter().map(|line| line.product_name.clone()).collect();
-    let options: Vec<Option<i64>> = view.lines.iter().map(|line| line.option_id.map(|id| id.0)).collect();
-    let quantities: Vec<i32> = view.lines.iter().map(|line| line.quantity.cast_signed()).collect();
-    let prices: Vec<i64> = view.lines.iter().map(|line| line.unit_price.0).collect();
-    let held: Vec<i64> = order.holds.iter().map(|hold| hold.product.0).collect();
-    let sums: Vec<i32> = order.holds.iter().map(|hold| hold.quantity.cast_signed()).collect();
-    let tickets: Vec<i64> = order.holds.iter().map(|hold| hold.ticket.0).collect();
-    let versions: Vec<i64> = order.holds.iter().map(|hold| hold.price_version).collect();
-    sqlx::query_file!(
-        "src/order/sql/place.sql",
-        order.id.0,
-        order.user.0,
-        order.total.0,
-        view.shipping_address,
-        view.memo,
-        resend_at,
-        order.created_at,
-        &products,
-        &names,
-        &options as &[Option<i64>],
-        &quantities,
-        &prices,
-        &held,
-        &sums,
-        &tickets,
-        &versions,
-        FIRST_ATTEMPT,
-    )
-    .execute(&mut *tx)
-    .await?;
-    tell(tx, &order.reserves(), &[order.event(None, order.created_at)], order.created_at).await
-}
+use super::{Hold, Order, SOURCE, Step, rules};
 
 /// Locks orders, in the order of their ids. Those that do not exist are not in the answer.
 ///
@@ -61,7 +21,7 @@ pub async fn insert(tx: &mut PgConnection, draft: &Draft, resend_at: Time) -> Re
 pub async fn lock(tx: &mut PgConnection, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Order>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
-        r#"SELECT order_id AS "id: OrderId", user_id AS "user: UserId", state AS "state: OrderState", seq,
+        r#"SELECT order_id AS "id: OrderId", user_id AS "user: UserId", state AS "state: OrderState", reviving, seq,
                   total_price AS "total: Won", expires_at, resends, created_at
            FROM orders WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE"#,
         &ids,
@@ -75,6 +35,7 @@ pub async fn lock(tx: &mut PgConnection, ids: &[OrderId]) -> Result<BTreeMap<Ord
                 id: row.id,
                 user: row.user,
                 state: row.state,
+                reviving: row.reviving,
                 seq: row.seq,
                 total: row.total,
                 expires_at: row.expires_at,
@@ -123,7 +84,7 @@ pub async fn lock_expired(tx: &mut PgConnection, now: Time, max: i64) -> Result<
 /// The database's.
 pub async fn lock_silent(tx: &mut PgConnection, now: Time, max: i64) -> Result<Vec<Order>, sqlx::Error> {
     let ids = sqlx::query_scalar!(
-        r#"SELECT order_id AS "id: OrderId" FROM orders WHERE state = 'received' AND resend_at <= $1
+        r#"SELECT order_id AS "id: OrderId" FROM orders WHERE (state = 'received' OR reviving) AND resend_at <= $1
            ORDER BY resend_at LIMIT $2 FOR UPDATE SKIP LOCKED"#,
         now,
         max,
@@ -177,6 +138,34 @@ pub async fn mark_held(tx: &mut PgConnection, held: &[(OrderId, ProductId)]) -> 
     Ok(())
 }
 
+/// Notes that an order that begins again asks for every product as a new attempt, and when it asks once more.
+///
+/// # Errors
+/// The database's.
+pub async fn begin_again(tx: &mut PgConnection, order: OrderId, resend_at: Time) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "WITH patient AS (UPDATE orders SET resends = 0, resend_at = $2 WHERE order_id = $1)
+         UPDATE order_hold SET attempt = attempt + 1, held = false WHERE order_id = $1",
+        order.0,
+        resend_at,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that nothing is held for these orders any more.
+///
+/// # Errors
+/// The database's.
+pub async fn mark_not_held(tx: &mut PgConnection, orders: &[OrderId]) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = orders.iter().map(|id| id.0).collect();
+    sqlx::query!("UPDATE order_hold SET held = false WHERE order_id = ANY($1) AND held", &ids)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// Notes that the stock was asked again.
 ///
 /// # Errors
@@ -207,6 +196,7 @@ pub async fn advance(tx: &mut PgConnection, steps: &[Step], now: Time) -> anyhow
     let after: Vec<String> = steps.iter().map(|step| rules::name(step.to).to_owned()).collect();
     let reasons: Vec<Option<String>> = steps.iter().map(|step| step.event.reason.clone()).collect();
     let ends: Vec<Option<Time>> = steps.iter().map(|step| step.expires_at).collect();
+    let reviving: Vec<bool> = steps.iter().map(|step| step.reviving).collect();
     let causes: Vec<String> = steps.iter().map(|step| step.cause.to_owned()).collect();
     let by: Vec<String> = steps.iter().map(|step| step.by.to_string()).collect();
     let moved = sqlx::query_file_scalar!(
@@ -220,6 +210,7 @@ pub async fn advance(tx: &mut PgConnection, steps: &[Step], now: Time) -> anyhow
         &causes,
         &by,
         now,
+        &reviving,
     )
     .fetch_one(&mut *tx)
     .await?;

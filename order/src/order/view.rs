@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::rules;
 
 /// A page of somebody's orders.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Wanted {
     /// Whose.
     pub user: UserId,
@@ -20,6 +20,8 @@ pub struct Wanted {
     pub before: Option<OrderId>,
     /// Only those in this state.
     pub state: Option<OrderState>,
+    /// Only those with a product whose name contains this, however it is capitalised.
+    pub product_name: Option<String>,
     /// How many at most.
     pub max: i64,
 }
@@ -28,6 +30,7 @@ struct Row {
     id: OrderId,
     user: UserId,
     state: OrderState,
+    seq: i64,
     total: Won,
     expires_at: Option<Time>,
     reason: Option<String>,
@@ -45,9 +48,20 @@ pub async fn one(
     connection: &mut PgConnection,
     id: OrderId,
 ) -> Result<Option<(UserId, OrderView)>, sqlx::Error> {
+    Ok(numbered(connection, id).await?.map(|(owner, _, view)| (owner, view)))
+}
+
+/// One order with its owner and the number of its last transition.
+///
+/// # Errors
+/// The database's.
+pub async fn numbered(
+    connection: &mut PgConnection,
+    id: OrderId,
+) -> Result<Option<(UserId, i64, OrderView)>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT order_id AS "id: OrderId", user_id AS "user: UserId", state AS "state: OrderState",
+        r#"SELECT order_id AS "id: OrderId", user_id AS "user: UserId", state AS "state: OrderState", seq,
                   total_price AS "total: Won", expires_at, reason, shipping_address, memo, created_at, updated_at
            FROM orders WHERE order_id = $1"#,
         id.0,
@@ -55,8 +69,8 @@ pub async fn one(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let user = row.user;
-    Ok(with_lines(connection, vec![row]).await?.pop().map(|view| (user, view)))
+    let (user, seq) = (row.user, row.seq);
+    Ok(with_lines(connection, vec![row]).await?.pop().map(|view| (user, seq, view)))
 }
 
 /// Orders, the newest first.
@@ -66,19 +80,28 @@ pub async fn one(
 pub async fn list(connection: &mut PgConnection, wanted: Wanted) -> Result<Vec<OrderView>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT order_id AS "id: OrderId", user_id AS "user: UserId", state AS "state: OrderState",
+        r#"SELECT order_id AS "id: OrderId", user_id AS "user: UserId", state AS "state: OrderState", seq,
                   total_price AS "total: Won", expires_at, reason, shipping_address, memo, created_at, updated_at
            FROM orders
            WHERE user_id = $1 AND ($2::uuid IS NULL OR order_id < $2) AND ($3::text IS NULL OR state = $3)
+             AND ($5::text IS NULL OR EXISTS (SELECT FROM order_line
+                                              WHERE order_line.order_id = orders.order_id AND product_name ILIKE $5))
            ORDER BY order_id DESC LIMIT $4"#,
         wanted.user.0,
         wanted.before.map(|id| id.0),
         wanted.state.map(rules::name),
         wanted.max,
+        wanted.product_name.as_deref().map(containing),
     )
     .fetch_all(&mut *connection)
     .await?;
     with_lines(connection, rows).await
+}
+
+/// The pattern of texts that contain this one, whatever it is made of.
+fn containing(text: &str) -> String {
+    let literal = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{literal}%")
 }
 
 async fn with_lines(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<OrderView>, sqlx::Error> {

@@ -142,7 +142,7 @@ async fn start(
 ) -> Result<Started, Error> {
     let now = app.clock.now();
     let mut tx = app.pg.begin().await?;
-    if let Some(stored) = idempotency::store::claim(&mut tx, claim, None, now).await? {
+    if let Some(stored) = idempotency::store::claim(&mut tx, claim, now).await? {
         return Ok(Started::Before(stored));
     }
     let mut order = order::store::lock_one(&mut tx, id).await?.ok_or(Error::UnknownOrder)?;

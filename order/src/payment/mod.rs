@@ -5,17 +5,21 @@
 //! - [`provider`]: the payment provider's API and what its answers mean.
 //! - [`store`]: the attempts' rows.
 //! - [`settle`]: takes an outcome: attempt, order, stored answer and events in one transaction.
+//! - [`late`]: the provider has the money although the order has ended.
+//! - [`webhook`]: the provider's hints.
 //! - [`resolve`]: asks the provider about attempts whose outcome is unknown.
 //!
 //! No transaction is open while the provider is asked. The attempt's row is written before the call, so that a
 //! process that dies in between leaves a trace for the resolver.
 
 pub mod http;
+pub mod late;
 pub mod provider;
 pub mod resolve;
 pub mod rules;
 pub mod settle;
 pub mod store;
+pub mod webhook;
 
 use common::wire::Time;
 use common::wire::id::{OrderId, PaymentId, UserId};
@@ -38,6 +42,8 @@ pub struct Attempt {
     pub user: UserId,
     /// The buyer's own key, whose stored answer the outcome becomes.
     pub user_key: String,
+    /// It was counted as declined, and the provider hints at something else.
+    pub declined: bool,
     /// How often the provider was asked about it.
     pub checks: u32,
     /// When it was made.

@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::provider::Outcome;
-use super::{Attempt, store};
+use super::{Attempt, late, store};
 use crate::app::App;
 use crate::error::Error;
 use crate::idempotency::{self, Answer};
@@ -21,7 +21,17 @@ use crate::order::{self, By, Order, Step};
 pub async fn settle(app: &App, attempt: &Attempt, outcome: &Outcome, by: By) -> Result<Answer, Error> {
     let now = app.clock.now();
     let mut tx = app.pg.begin().await?;
-    let order = order::store::lock_one(&mut tx, attempt.order).await?.ok_or(Error::UnknownOrder)?;
+    let mut order = order::store::lock_one(&mut tx, attempt.order).await?.ok_or(Error::UnknownOrder)?;
+    if let Outcome::Approved(raw) = outcome
+        && (order.state != OrderState::Paying || order.reviving)
+    {
+        let taken = late::approved(&mut tx, (&mut order, attempt), (raw, by), now).await?;
+        let steps = taken.unwrap_or_default();
+        let answer = view(attempt, StatusCode::ACCEPTED, order.state);
+        tx.commit().await?;
+        app.committed(&steps);
+        return Ok(answer);
+    }
     let mut end = End { tx: &mut tx, order, by, now };
     let (settled, result) = match outcome {
         Outcome::Approved(raw) => (end.approved(attempt, raw).await?, "approved"),
@@ -56,13 +66,9 @@ impl End<'_> {
         if !store::end(self.tx, attempt.id, ("approved", None), Some(raw), self.now).await? {
             return Ok(None);
         }
-        let step = self.order.take(Trigger::Approved, self.by, self.now).inspect_err(|illegal| {
-            // An order that is being paid does not expire and cannot be cancelled, so nobody should ever read this.
-            // The attempt stays approved: its money is owed back.
-            tracing::error!(order.id = %attempt.order, payment.id = %attempt.id, %illegal, "paid without an order");
-        });
+        let step = self.order.take(Trigger::Approved, self.by, self.now).map_err(anyhow::Error::new)?;
         let answer = view(attempt, StatusCode::OK, self.order.state);
-        Ok(Some((answer, step.into_iter().collect())))
+        Ok(Some((answer, vec![step])))
     }
 
     async fn declined(&mut self, attempt: &Attempt, code: &str, message: &str) -> Settled {
@@ -83,6 +89,16 @@ impl End<'_> {
         let open = store::postpone(self.tx, attempt, why, self.now).await?;
         Ok(open.then(|| (paying(attempt), Vec::new())))
     }
+}
+
+/// Replaces the stored answer of an attempt's buyer.
+///
+/// # Errors
+/// The database's.
+pub async fn restate(tx: &mut PgConnection, attempt: &Attempt, state: OrderState) -> Result<(), sqlx::Error> {
+    let status = if state == OrderState::Paid { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let name = (attempt.user.0, &*attempt.route(), &*attempt.user_key);
+    idempotency::store::answer(tx, name, &view(attempt, status, state)).await
 }
 
 fn paying(attempt: &Attempt) -> Answer {

@@ -5,11 +5,11 @@ use common::wire::id::{OrderId, PaymentId, UserId};
 use common::wire::money::Won;
 use sqlx::{PgConnection, PgPool};
 
-use super::provider::{CALL_MAX, NAME};
+use super::provider::{CALL_MAX, Hint, NAME};
 use super::{Attempt, rules};
 
-/// Whoever asks the provider about an attempt has this long: the call and a while to store its answer.
-fn lease() -> chrono::Duration {
+/// Whoever asks the provider about an attempt or a refund has this long: the call and a while to store its answer.
+pub fn lease() -> chrono::Duration {
     chrono::Duration::from_std(CALL_MAX).expect("some seconds fit") + chrono::Duration::seconds(2)
 }
 
@@ -39,6 +39,7 @@ pub async fn insert(
         amount,
         user,
         user_key,
+        declined: false,
         checks: 0,
         created_at: now,
     };
@@ -63,8 +64,8 @@ pub async fn insert(
     Ok(attempt)
 }
 
-/// Attempts whose outcome is unknown and whose time has come, leased to the caller: those the provider left open, and
-/// those of a process that died on the way.
+/// Attempts whose outcome is unknown and whose time has come, leased to the caller: those the provider left open,
+/// those of a process that died on the way, and those the provider hints at.
 ///
 /// # Errors
 /// The database's.
@@ -73,10 +74,11 @@ pub async fn claim_open(pool: &PgPool, now: Time, max: i64) -> Result<Vec<Attemp
         r#"UPDATE payment_attempt SET next_check_at = $2
            WHERE payment_id IN (
                SELECT payment_id FROM payment_attempt
-               WHERE state IN ('sent', 'unknown') AND next_check_at <= $1
+               WHERE (state IN ('sent', 'unknown') OR hinted) AND next_check_at <= $1
                ORDER BY next_check_at LIMIT $3 FOR UPDATE SKIP LOCKED)
            RETURNING payment_id AS "id: PaymentId", order_id AS "order: OrderId", provider_ref, idempotency_key,
-                     amount AS "amount: Won", user_id AS "user: UserId", user_key, checks, created_at"#,
+                     amount AS "amount: Won", user_id AS "user: UserId", user_key, checks, created_at,
+                     state = 'declined' AS "declined!""#,
         now,
         now + lease(),
         max,
@@ -91,6 +93,7 @@ pub async fn claim_open(pool: &PgPool, now: Time, max: i64) -> Result<Vec<Attemp
         amount: row.amount,
         user: row.user,
         user_key: row.user_key,
+        declined: row.declined,
         checks: row.checks.unsigned_abs(),
         created_at: row.created_at,
     });
@@ -109,7 +112,7 @@ pub async fn end(
     now: Time,
 ) -> Result<bool, sqlx::Error> {
     let ended = sqlx::query!(
-        "UPDATE payment_attempt SET state = $2, code = $3, raw = $4, updated_at = $5
+        "UPDATE payment_attempt SET state = $2, code = $3, raw = $4, updated_at = $5, hinted = false
          WHERE payment_id = $1 AND state IN ('sent', 'unknown')",
         id.0,
         state,
@@ -135,7 +138,8 @@ pub async fn postpone(
     let pause = chrono::Duration::from_std(rules::pause(attempt.checks)).expect("five minutes fit");
     let postponed = sqlx::query!(
         "UPDATE payment_attempt
-         SET state = 'unknown', code = $2, checks = $3::bigint::integer + 1, next_check_at = $4, updated_at = $5
+         SET state = 'unknown', code = $2, checks = $3::bigint::integer + 1, next_check_at = $4, updated_at = $5,
+             hinted = false
          WHERE payment_id = $1 AND state IN ('sent', 'unknown')",
         attempt.id.0,
         why,
@@ -146,4 +150,101 @@ pub async fn postpone(
     .execute(tx)
     .await?;
     Ok(postponed.rows_affected() == 1)
+}
+
+/// Whether another attempt pays the same order, has paid it, or may.
+///
+/// # Errors
+/// The database's.
+pub async fn has_other(tx: &mut PgConnection, attempt: &Attempt) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM payment_attempt
+                          WHERE order_id = $1 AND payment_id <> $2
+                            AND state IN ('sent', 'unknown', 'approved')) AS "other!""#,
+        attempt.order.0,
+        attempt.id.0,
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Counts an attempt as `approved` or `surplus` after all; false when somebody else did.
+///
+/// # Errors
+/// The database's.
+pub async fn approve_late(
+    tx: &mut PgConnection,
+    id: PaymentId,
+    state: &str,
+    raw: &serde_json::Value,
+    now: Time,
+) -> Result<bool, sqlx::Error> {
+    let approved = sqlx::query!(
+        "UPDATE payment_attempt SET state = $2, raw = $3, updated_at = $4, hinted = false
+         WHERE payment_id = $1 AND state IN ('sent', 'unknown', 'declined')",
+        id.0,
+        state,
+        raw,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(approved.rows_affected() == 1)
+}
+
+/// Takes a hint: the payment, and its refund, are asked about soon. False where there is nothing to ask about: not our
+/// payment, or a repeat.
+///
+/// # Errors
+/// The database's.
+pub async fn take_hint(tx: &mut PgConnection, hint: &Hint, now: Time) -> Result<bool, sqlx::Error> {
+    let taken = sqlx::query!(
+        "INSERT INTO webhook_receipt (provider, transmission_id, payment_id, received_at)
+         SELECT provider, $3, payment_id, $4 FROM payment_attempt WHERE provider = $1 AND provider_ref = $2
+         ON CONFLICT DO NOTHING",
+        NAME,
+        hint.payment_key,
+        hint.transmission,
+        now,
+    )
+    .execute(&mut *tx)
+    .await?;
+    if taken.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // One that is being confirmed keeps its lease: whoever confirms it will know.
+    sqlx::query!(
+        "WITH asked AS (
+             UPDATE refund SET next_check_at = $3
+             FROM payment_attempt
+             WHERE refund.payment_id = payment_attempt.payment_id AND refund.state = 'unknown'
+               AND provider = $1 AND provider_ref = $2)
+         UPDATE payment_attempt
+         SET hinted = true, next_check_at = CASE state WHEN 'sent' THEN next_check_at ELSE $3 END
+         WHERE provider = $1 AND provider_ref = $2 AND state IN ('sent', 'unknown', 'declined')",
+        NAME,
+        hint.payment_key,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(true)
+}
+
+/// A hint at a declined attempt was followed. Where the provider gave no clear answer it is asked again.
+///
+/// # Errors
+/// The database's.
+pub async fn followed(pool: &PgPool, attempt: &Attempt, clear: bool, now: Time) -> Result<(), sqlx::Error> {
+    let pause = chrono::Duration::from_std(rules::pause(attempt.checks)).expect("five minutes fit");
+    sqlx::query!(
+        "UPDATE payment_attempt SET hinted = NOT $2, checks = checks + 1, next_check_at = $3
+         WHERE payment_id = $1 AND state = 'declined'",
+        attempt.id.0,
+        clear,
+        now + pause,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
 }

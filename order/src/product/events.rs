@@ -27,5 +27,7 @@ pub async fn run(app: App, source: Source, stop: Stop) {
 /// The database's.
 pub async fn apply(app: &App, records: &[Received<ProductSnapshot>]) -> anyhow::Result<()> {
     let snapshots: Vec<ProductSnapshot> = records.iter().map(|record| record.event.clone()).collect();
-    Ok(store::keep(&app.pg, &snapshots, app.clock.now()).await?)
+    store::keep(&app.pg, &snapshots, app.clock.now()).await?;
+    app.known.forget(&snapshots);
+    Ok(())
 }

@@ -96,7 +96,21 @@ async fn the_list_is_paged_newest_first_and_filtered() {
     test.reaches(placed[0], OrderState::Reserved).await;
     let reserved = shopper.http.get("/api/orders?state=reserved").await.unwrap().expect(200).body;
     assert_eq!(reserved["items"].as_array().unwrap().len(), 1);
-    for bad in ["limit=0", "limit=101", "limit=x", "cursor=x", "state=lost"] {
+    for (name, found) in
+        [("product", 5), ("PRODUCT%201", 5), ("product%202", 0), ("%25", 0), ("_", 0), ("%5C", 0)]
+    {
+        let page =
+            shopper.http.get(&format!("/api/orders?productName={name}")).await.unwrap().expect(200).body;
+        assert_eq!(page["items"].as_array().unwrap().len(), found, "{name}");
+    }
+    let both =
+        shopper.http.get("/api/orders?productName=t%201&state=reserved").await.unwrap().expect(200).body;
+    assert_eq!(both["items"].as_array().unwrap().len(), 1);
+    let long = format!("productName={}", "x".repeat(101));
+    shopper.http.get(&format!("/api/orders?{long}")).await.unwrap().problem(400, "validation-failed");
+    for bad in
+        ["productName=", "productName=%00", "limit=0", "limit=101", "limit=x", "cursor=x", "state=lost"]
+    {
         shopper.http.get(&format!("/api/orders?{bad}")).await.unwrap().problem(400, "validation-failed");
     }
 }

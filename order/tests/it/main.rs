@@ -3,18 +3,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics when something fails")]
 
+mod bank;
 mod cancel;
 mod decide;
+mod late;
+mod live;
 mod pay;
 mod place;
 mod provider;
+mod refund;
+mod revoked;
 mod shop;
+mod webhook;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::clock::Clock;
-use common::config::{Kafka, Pg, Secret, Telemetry};
+use common::config::{Kafka, Pg, Redis, Secret, Telemetry};
 use common::kafka::consumer::{Lag, Received, Source, consume};
 use common::kafka::producer::{Outgoing, Producer};
 use common::stop::Stop;
@@ -46,6 +52,7 @@ struct TestOrder {
     issuers: Issuers,
     clock: Clock,
     kafka: Kafka,
+    redis: Redis,
     producer: Producer,
     provider: Provider,
     shop: Shop,
@@ -69,6 +76,7 @@ impl TestOrder {
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             hold_s: HOLD_S,
+            restock: true,
             product_url: shop.url.clone(),
             payment_url: provider.url.clone(),
             payment_secret_key: Secret(provider::SECRET_KEY.into()),
@@ -78,10 +86,11 @@ impl TestOrder {
             pg: Pg { database_url: Secret(database_url.clone()), database_pool_max: 8 },
             kafka: kafka(),
             trust: issuers.trust().await,
+            redis: Redis { redis_url: Secret(testkit::redis_url()), redis_connections: 1 },
             clock: clock.clone(),
         };
         change(&mut config);
-        let kafka = config.kafka.clone();
+        let (kafka, redis) = (config.kafka.clone(), config.redis.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = Http::new(format!("http://{}", listener.local_addr().unwrap()));
         let service = order::serve(listener, config, stop.clone());
@@ -97,7 +106,8 @@ impl TestOrder {
         let commands = hear(&kafka, "test-commands", &producer, &stop);
         let events = hear(&kafka, "test-events", &producer, &stop);
         let pg = PgPool::connect(&database_url).await.unwrap();
-        let test = Self { http, pg, issuers, clock, kafka, producer, provider, shop, commands, events, stop };
+        let test =
+            Self { http, pg, issuers, clock, kafka, redis, producer, provider, shop, commands, events, stop };
         // Tokens are read as soon as the issuers' keys are here.
         let admitted = test.shopper(1).with_pass(1, 1).http;
         testkit::eventually(SOON, async || {
@@ -187,7 +197,9 @@ impl TestOrder {
         self.quiet().await;
         let of_order = |command: &StockCommand| match command {
             StockCommand::Reserve(reserve) => reserve.order_id == order,
-            StockCommand::Confirm(settle) | StockCommand::Release(settle) => settle.order_id == order,
+            StockCommand::Confirm(settle) | StockCommand::Release(settle) | StockCommand::Restock(settle) => {
+                settle.order_id == order
+            }
             _ => false,
         };
         self.commands.lock().unwrap().iter().filter(|c| of_order(c)).map(Event::kind).collect()
@@ -238,6 +250,14 @@ impl TestOrder {
         .await;
     }
 
+    /// A figure of the service without labels.
+    async fn figure(&self, name: &str) -> f64 {
+        let metrics = self.http.get("/metrics").await.unwrap().expect(200).body;
+        let line =
+            metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse().unwrap()
+    }
+
     async fn rows(&self, table: &str) -> i64 {
         let count = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         sqlx::query_scalar(count).fetch_one(&self.pg).await.unwrap()
@@ -248,6 +268,13 @@ impl TestOrder {
         self.product(1).await;
         let shopper = self.shopper(user).with_pass(1, 1);
         let order = shopper.place("k", &[(1, 1)]).await;
+        (shopper, order)
+    }
+
+    /// An order that was paid with this payment.
+    async fn paid(&self, user: i64, payment_key: &str) -> (Shopper<'_>, OrderId) {
+        let (shopper, order) = self.reserved(user).await;
+        shopper.pay(order, "paid", payment_key).await.expect(200);
         (shopper, order)
     }
 

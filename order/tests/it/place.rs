@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::client::Http;
 use testkit::issuers::Issuers;
+use testkit::wire::Wire;
 
-use crate::{TestOrder, order_of, shop};
+use crate::{SOON, TestOrder, order_of, shop};
 
 /// Every table that an order may leave something in.
 const TABLES: [&str; 7] =
@@ -273,4 +274,137 @@ async fn an_older_snapshot_changes_nothing() {
     let shopper = test.shopper(7).with_pass(1, 1);
     let order = shopper.place("k", &[(1, 2)]).await;
     assert_eq!(shopper.show(order).await.total_price.0, 1_400);
+}
+
+#[tokio::test]
+async fn orders_that_wait_together_fail_alone() {
+    let test = TestOrder::start().await;
+    test.product(1).await;
+    test.product(2).await;
+    let shoppers: Vec<_> = (1..=60).map(|user| test.shopper(user).with_pass(1, 1).with_pass(2, 1)).collect();
+    let (one, both, other) = (order_of(&[(1, 1)]), order_of(&[(1, 1), (2, 1)]), order_of(&[(2, 2)]));
+    // Each shopper: an order, the same one again, the same key with another body, and the same ticket under another key.
+    let https: Vec<_> =
+        shoppers.iter().flat_map(|shopper| [shopper.http.key("k"), shopper.http.key("l")]).collect();
+    let asked = https.chunks(2).flat_map(|keys| {
+        [post(&keys[0], &both), post(&keys[0], &both), post(&keys[0], &other), post(&keys[1], &one)]
+    });
+    let answers = join_all(asked).await;
+    for answers in answers.chunks(4) {
+        let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        let codes: Vec<_> = answers.iter().filter_map(|answer| answer.body["code"].as_str()).collect();
+        statuses.sort_unstable();
+        // Whoever came first has the ticket; the key that was refused its ticket is free for the next with that key.
+        assert!(
+            codes.iter().all(|code| ["idempotency-key-reused", "ticket-used"].contains(code)),
+            "{codes:?}"
+        );
+        assert_eq!(statuses.iter().filter(|status| **status == 202).count() + codes.len(), 4);
+        assert!(statuses[0] == 202, "{statuses:?}");
+    }
+    let twice: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM (SELECT FROM order_ticket GROUP BY product_id, user_id, ticket HAVING count(*) > 1) AS t",
+    )
+    .fetch_one(&test.pg)
+    .await
+    .unwrap();
+    assert_eq!(twice, 0);
+    let (orders, keys) = (test.rows("orders").await, test.rows("idempotency").await);
+    assert_eq!(orders, keys, "a key for each order and for nothing else");
+    let strangers: i64 = sqlx::query_scalar("SELECT count(*) FROM order_ticket t WHERE NOT EXISTS (SELECT FROM orders o WHERE o.order_id = t.order_id)")
+        .fetch_one(&test.pg)
+        .await
+        .unwrap();
+    assert_eq!(strangers, 0, "no ticket is held for nothing");
+    let incomplete: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM orders o WHERE NOT EXISTS (SELECT FROM order_line l WHERE l.order_id = o.order_id)
+             OR (SELECT count(*) FROM order_hold h WHERE h.order_id = o.order_id)
+                <> (SELECT count(*) FROM order_ticket t WHERE t.order_id = o.order_id)
+             OR NOT EXISTS (SELECT FROM order_transition h WHERE h.order_id = o.order_id)",
+    )
+    .fetch_one(&test.pg)
+    .await
+    .unwrap();
+    assert_eq!(incomplete, 0);
+}
+
+#[tokio::test]
+async fn a_commit_is_shared_by_the_orders_that_wait_for_it() {
+    let test = TestOrder::start().await;
+    test.product(1).await;
+    let shoppers: Vec<_> = (1..=200).map(|user| test.shopper(user).with_pass(1, 1).http.key("k")).collect();
+    let body = order_of(&[(1, 1)]);
+    for answer in join_all(shoppers.iter().map(|http| post(http, &body))).await {
+        answer.expect(202);
+    }
+    assert_eq!(test.rows("orders").await, 200);
+    let batches = test.figure("astraphe_order_place_batches_total").await;
+    assert!(batches < 100.0, "200 orders took {batches} transactions");
+}
+
+#[tokio::test]
+async fn an_order_that_waits_for_a_lock_does_not_hold_up_the_others() {
+    let test = TestOrder::start().await;
+    test.product(1).await;
+    let mut holder = test.pg.begin().await.unwrap();
+    sqlx::query("INSERT INTO order_ticket VALUES (1, 7, 1, gen_random_uuid())")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let (stuck, free) = (test.shopper(7).with_pass(1, 1), test.shopper(8).with_pass(1, 1));
+    let (stuck, free) = (stuck.http.key("k"), free.http.key("k"));
+    let body = order_of(&[(1, 1)]);
+    let others = async {
+        let began = std::time::Instant::now();
+        post(&free, &body).await.expect(202);
+        let took = began.elapsed();
+        holder.rollback().await.unwrap();
+        took
+    };
+    let (answer, took) = tokio::join!(post(&stuck, &body), others);
+    answer.expect(202);
+    assert!(took < Duration::from_millis(1_500), "waited {took:?} for somebody else's lock");
+}
+
+#[tokio::test]
+async fn a_batch_that_loses_the_database_is_placed_once_when_it_is_repeated() {
+    let server = testkit::servers().postgres.rsplit('@').next().unwrap().to_owned();
+    let wire = Wire::to(&server).await.unwrap();
+    let through = wire.address.to_string();
+    let test = TestOrder::start_with(|config| {
+        config.pg.database_url.0 = config.pg.database_url.0.replace(&server, &through);
+    })
+    .await;
+    test.product(1).await;
+    let shoppers: Vec<_> = (1..=60).map(|user| test.shopper(user).with_pass(1, 1).http.key("k")).collect();
+    let body = order_of(&[(1, 1)]);
+    // Every piece is held back, so that the cut falls into the batches.
+    wire.delay(Duration::from_millis(20));
+    let cut = async {
+        testkit::eventually(SOON, async || {
+            anyhow::ensure!(test.rows("orders").await > 0, "nothing is placed yet");
+            Ok(())
+        })
+        .await;
+        wire.cut();
+    };
+    let (answers, ()) = tokio::join!(join_all(shoppers.iter().map(|http| post(http, &body))), cut);
+    let mut promised = 0;
+    for answer in &answers {
+        assert!([202, 503].contains(&answer.status), "{}", answer.body);
+        promised += usize::from(answer.status == 202);
+    }
+    assert!(promised < shoppers.len(), "the cut came too late to say anything");
+    wire.delay(Duration::ZERO);
+    wire.restore();
+    for (http, before) in shoppers.iter().zip(&answers) {
+        let again = testkit::eventually(SOON, async || {
+            let again = post(http, &body).await;
+            anyhow::ensure!(again.status == 202, "{}", again.body);
+            Ok(again)
+        })
+        .await;
+        assert!(before.status == 503 || before.body == again.body, "{} {}", before.body, again.body);
+    }
+    assert_eq!((test.rows("orders").await, test.rows("order_ticket").await), (60, 60));
 }

@@ -28,6 +28,10 @@ struct Inner {
     payments: Mutex<HashMap<String, Value>>,
     /// Idempotency keys of the confirms, in their order.
     confirms: Mutex<Vec<String>>,
+    /// Payment keys that were asked about, in their order.
+    finds: Mutex<Vec<String>>,
+    /// Idempotency keys of the cancels, in their order.
+    cancels: Mutex<Vec<String>>,
     /// Confirms whose payment key begins with `hang` wait for a permit.
     gate: Semaphore,
 }
@@ -39,11 +43,14 @@ impl Provider {
         let inner = Arc::new(Inner {
             payments: Mutex::default(),
             confirms: Mutex::default(),
+            finds: Mutex::default(),
+            cancels: Mutex::default(),
             gate: Semaphore::new(0),
         });
         let router = Router::new()
             .route("/v1/payments/confirm", post(confirm))
             .route("/v1/payments/{key}", get(find))
+            .route("/v1/payments/{key}/cancel", post(cancel))
             .with_state(Arc::clone(&inner));
         stop.spawn("provider", common::http::serve(listener, router, stop.clone()));
         Self { url, inner }
@@ -51,6 +58,19 @@ impl Provider {
 
     pub(crate) fn confirms(&self) -> Vec<String> {
         self.inner.confirms.lock().unwrap().clone()
+    }
+
+    pub(crate) fn finds(&self) -> Vec<String> {
+        self.inner.finds.lock().unwrap().clone()
+    }
+
+    pub(crate) fn cancels(&self) -> Vec<String> {
+        self.inner.cancels.lock().unwrap().clone()
+    }
+
+    /// Another ending than the one that was told.
+    pub(crate) fn turns_out(&self, payment_key: &str, status: &str) {
+        self.inner.payments.lock().unwrap().get_mut(payment_key).unwrap()["status"] = json!(status);
     }
 
     /// Lets one hanging confirm go on.
@@ -69,7 +89,7 @@ async fn confirm(State(inner): State<Arc<Inner>>, headers: HeaderMap, Json(wish)
         confirms.push(key);
         first
     };
-    let record = |status: &str| json!({"paymentKey": payment_key, "orderId": wish["orderId"], "status": status, "totalAmount": wish["amount"]});
+    let record = |status: &str| json!({"paymentKey": payment_key, "orderId": wish["orderId"], "status": status, "totalAmount": wish["amount"], "balanceAmount": wish["amount"]});
     let keep = |record: Value| {
         inner.payments.lock().unwrap().insert(payment_key.clone(), record.clone());
         record
@@ -95,6 +115,13 @@ async fn confirm(State(inner): State<Arc<Inner>>, headers: HeaderMap, Json(wish)
             refuse(StatusCode::BAD_REQUEST, "PROVIDER_ERROR")
         }
         "again" => Json(keep(record("DONE"))).into_response(),
+        // Nobody is ever told how it ended.
+        "mute" => {
+            keep(record("DONE"));
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN_PAYMENT_ERROR")
+        }
+        // Approved, and never given back.
+        "keeps" => Json(keep(record("DONE"))).into_response(),
         "gone" => (StatusCode::BAD_GATEWAY, "<html>").into_response(),
         other => panic!("no behaviour is named {other}"),
     }
@@ -102,10 +129,36 @@ async fn confirm(State(inner): State<Arc<Inner>>, headers: HeaderMap, Json(wish)
 
 async fn find(State(inner): State<Arc<Inner>>, headers: HeaderMap, Path(key): Path<String>) -> Response {
     assert_eq!(headers["authorization"], AUTHORIZATION);
+    inner.finds.lock().unwrap().push(key.clone());
     match inner.payments.lock().unwrap().get(&key) {
+        Some(record) if key.starts_with("mute") && record["status"] == "DONE" => {
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "FAILED_INTERNAL_SYSTEM_PROCESSING")
+        }
         Some(record) => Json(record.clone()).into_response(),
         None => refuse(StatusCode::NOT_FOUND, "NOT_FOUND_PAYMENT"),
     }
+}
+
+async fn cancel(
+    State(inner): State<Arc<Inner>>,
+    headers: HeaderMap,
+    Path(key): Path<String>,
+    Json(wish): Json<Value>,
+) -> Response {
+    assert_eq!(headers["authorization"], AUTHORIZATION);
+    assert!(wish["cancelReason"].as_str().is_some_and(|reason| !reason.is_empty()));
+    inner.cancels.lock().unwrap().push(headers["idempotency-key"].to_str().unwrap().to_owned());
+    if key.starts_with("keeps") {
+        return refuse(StatusCode::FORBIDDEN, "NOT_CANCELABLE_PAYMENT");
+    }
+    let mut payments = inner.payments.lock().unwrap();
+    let Some(record) = payments.get_mut(&key) else {
+        return refuse(StatusCode::NOT_FOUND, "NOT_FOUND_PAYMENT");
+    };
+    let left = record["balanceAmount"].as_i64().unwrap() - wish["cancelAmount"].as_i64().unwrap_or(1_000);
+    record["balanceAmount"] = json!(left);
+    record["status"] = json!(if left == 0 { "CANCELED" } else { "PARTIAL_CANCELED" });
+    Json(record.clone()).into_response()
 }
 
 fn refuse(status: StatusCode, code: &str) -> Response {

@@ -1,6 +1,6 @@
 //! What an order will hold and cost: rights, sale window, options, limits and the shop's prices. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use common::auth::Caller;
 use common::wire::Time;
@@ -12,6 +12,7 @@ use common::wire::product::ProductSnapshot;
 
 use super::{FIRST_ATTEMPT, Hold, Order};
 use crate::error::Error;
+use crate::product::Products;
 
 /// An order that can be stored.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ pub fn draft(
     user: UserId,
     wish: &PlaceOrder,
     tickets: &BTreeMap<ProductId, Ticket>,
-    products: &HashMap<ProductId, ProductSnapshot>,
+    products: &Products,
     now: Time,
 ) -> Result<Draft, Error> {
     let mut lines = Vec::with_capacity(wish.lines.len());
@@ -68,6 +69,7 @@ pub fn draft(
         id: OrderId::new(),
         user,
         state: OrderState::Received,
+        reviving: false,
         seq: 1,
         total,
         expires_at: None,
@@ -129,7 +131,7 @@ fn price(product: &ProductSnapshot, wanted: &WantedLine, index: usize) -> Result
 fn holds(
     lines: &[LineView],
     tickets: &BTreeMap<ProductId, Ticket>,
-    products: &HashMap<ProductId, ProductSnapshot>,
+    products: &Products,
 ) -> Result<Vec<Hold>, Error> {
     let mut holds = Vec::with_capacity(tickets.len());
     for (id, ticket) in tickets {

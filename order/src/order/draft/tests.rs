@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use chrono::Duration;
 use common::wire::id::{CompanyId, OptionId, SessionId};
 use common::wire::product::{OptionView, QueuePolicy};
@@ -54,13 +56,14 @@ fn caller(products: &[(i64, i64)]) -> Caller {
         role: Role::Customer,
         sid: SessionId::new(),
         passes: products.iter().map(right).collect(),
+        until: 0,
     }
 }
 
 fn order_at(lines: Vec<WantedLine>, products: &[ProductSnapshot], at: Time) -> Result<Draft, Error> {
     let wish = PlaceOrder { lines, shipping_address: None, memo: None };
     let tickets = tickets(&caller(&[(1, 100), (2, 200)]), &wish.lines)?;
-    let products = products.iter().map(|product| (product.product_id, product.clone())).collect();
+    let products = products.iter().map(|product| (product.product_id, Arc::new(product.clone()))).collect();
     draft(UserId(7), &wish, &tickets, &products, at)
 }
 

@@ -11,6 +11,13 @@
 //! | paying | approved | paid | confirm |
 //! | paying | declined in time | reserved | |
 //! | paying | declined too late | expired | release |
+//! | expired, cancelled, failed | paid after all | paying, reviving | reserve again, as a new attempt |
+//! | paying, reviving | every product held | paid | confirm |
+//! | paying, reviving | a product refused, or no answer | refundPending | release |
+//! | paid, partiallyRefunded | a refund is asked for | refundPending | |
+//! | refundPending | all money went back | refunded | restock, where the shop wants it |
+//! | refundPending | a part of it went back | partiallyRefunded | |
+//! | refundPending | the provider gives nothing back | paid, partiallyRefunded | |
 
 use std::collections::BTreeMap;
 
@@ -44,10 +51,29 @@ pub enum Trigger {
     PaymentStarted,
     /// The provider has the money.
     Approved,
-    /// The provider said no.
+    /// The provider said no, or the money went back before it was ever counted.
     Declined {
         /// There is time for another payment.
         in_time: bool,
+    },
+    /// The provider has the money for an order that has ended.
+    PaidLate,
+    /// Money is to go back.
+    RefundAsked {
+        /// The buyer cancels; else a refund was asked for by name.
+        cancels: bool,
+    },
+    /// Money went back.
+    Refunded {
+        /// All of it.
+        whole: bool,
+        /// The units are sold again.
+        restock: bool,
+    },
+    /// The provider does not give the money back.
+    RefundRefused {
+        /// An earlier refund did give a part of it.
+        partly: bool,
     },
 }
 
@@ -61,12 +87,15 @@ pub struct Illegal {
     pub trigger: Trigger,
 }
 
-/// The state that `trigger` leads to.
+/// The state that `trigger` leads to. `reviving` tells the two kinds of `paying` apart.
 ///
 /// # Errors
 /// [`Illegal`] for everything that the table does not list.
-pub fn next(from: OrderState, trigger: Trigger) -> Result<OrderState, Illegal> {
-    use OrderState::{Cancelled, Expired, Failed, Paid, Paying, Received, Rejected, Reserved};
+pub fn next((from, reviving): (OrderState, bool), trigger: Trigger) -> Result<OrderState, Illegal> {
+    use OrderState::{
+        Cancelled, Expired, Failed, Paid, PartiallyRefunded, Paying, Received, RefundPending, Refunded,
+        Rejected, Reserved,
+    };
     match (from, trigger) {
         (Received, Trigger::Held { .. }) => Ok(Reserved),
         (Received, Trigger::Refused { .. }) => Ok(Rejected),
@@ -74,9 +103,17 @@ pub fn next(from: OrderState, trigger: Trigger) -> Result<OrderState, Illegal> {
         (Reserved, Trigger::Cancelled) => Ok(Cancelled),
         (Reserved, Trigger::TimeOver) => Ok(Expired),
         (Reserved, Trigger::PaymentStarted) => Ok(Paying),
-        (Paying, Trigger::Approved) => Ok(Paid),
-        (Paying, Trigger::Declined { in_time: true }) => Ok(Reserved),
-        (Paying, Trigger::Declined { in_time: false }) => Ok(Expired),
+        (Paying, Trigger::Held { .. }) if reviving => Ok(Paid),
+        (Paying, Trigger::Refused { .. } | Trigger::Unanswered) if reviving => Ok(RefundPending),
+        (Paying, Trigger::Approved) if !reviving => Ok(Paid),
+        (Paying, Trigger::Declined { in_time: true }) if !reviving => Ok(Reserved),
+        (Paying, Trigger::Declined { in_time: false }) if !reviving => Ok(Expired),
+        (Expired | Cancelled | Failed, Trigger::PaidLate) => Ok(Paying),
+        (Paid | PartiallyRefunded, Trigger::RefundAsked { .. }) => Ok(RefundPending),
+        (RefundPending, Trigger::Refunded { whole: true, .. }) => Ok(Refunded),
+        (RefundPending, Trigger::Refunded { whole: false, .. }) => Ok(PartiallyRefunded),
+        (RefundPending, Trigger::RefundRefused { partly: true }) => Ok(PartiallyRefunded),
+        (RefundPending, Trigger::RefundRefused { partly: false }) => Ok(Paid),
         _ => Err(Illegal { from, trigger }),
     }
 }
@@ -110,15 +147,21 @@ impl Trigger {
             Self::PaymentStarted => "payment-started",
             Self::Approved => "payment-approved",
             Self::Declined { .. } => "payment-declined",
+            Self::PaidLate => "payment-late",
+            Self::RefundAsked { cancels: true } => "buyer-cancelled",
+            Self::RefundAsked { cancels: false } => "refund-asked",
+            Self::Refunded { .. } => "refund-done",
+            Self::RefundRefused { .. } => "refund-refused",
         }
     }
 
-    /// For the buyer, where the order ends other than paid.
+    /// For the buyer, where the order ends other than paid. An order that is refunded keeps the reason why.
     fn reason(self) -> Option<&'static str> {
         match self {
             Self::Refused { reason } => Some(reason.as_str()),
             Self::Unanswered => Some("noDecision"),
-            Self::Cancelled => Some("cancelled"),
+            Self::Cancelled | Self::RefundAsked { cancels: true } => Some("cancelled"),
+            Self::RefundAsked { cancels: false } => Some("refund"),
             Self::TimeOver | Self::Declined { in_time: false } => Some("notPaidInTime"),
             _ => None,
         }
@@ -132,35 +175,63 @@ impl Order {
     /// [`Illegal`]; the order stays as it was.
     pub fn take(&mut self, trigger: Trigger, by: By, now: Time) -> Result<Step, Illegal> {
         let from = self.state;
-        let to = next(from, trigger)?;
+        let to = next((from, self.reviving), trigger)?;
         self.state = to;
         self.seq += 1;
-        if let Trigger::Held { until } = trigger {
-            self.expires_at = Some(until);
+        match trigger {
+            Trigger::Held { until } if !self.reviving => self.expires_at = Some(until),
+            Trigger::PaidLate => self.begin_again(now),
+            _ => {}
+        }
+        self.reviving = trigger == Trigger::PaidLate;
+        let commands = self.commands(trigger, now);
+        if to == OrderState::RefundPending && from == OrderState::Paying {
+            self.holds.iter_mut().for_each(|hold| hold.held = false);
         }
         Ok(Step {
             from,
             to,
+            reviving: self.reviving,
             expires_at: self.expires_at,
             cause: trigger.cause(),
             by,
             event: self.event(trigger.reason().map(str::to_owned), now),
-            commands: self.settlements(trigger.cause(), now),
+            commands,
             stock_wait: (from == OrderState::Received).then(|| now - self.created_at),
         })
     }
 
+    /// Every product is asked for once more, as if never before.
+    fn begin_again(&mut self, now: Time) {
+        self.expires_at.get_or_insert(now);
+        for hold in &mut self.holds {
+            hold.attempt += 1;
+            hold.held = false;
+        }
+    }
+
     /// What the stock is told of the state that was just entered.
-    fn settlements(&self, cause: &str, now: Time) -> Vec<StockCommand> {
+    fn commands(&self, trigger: Trigger, now: Time) -> Vec<StockCommand> {
         let held = self.holds.iter().filter(|hold| hold.held);
-        let settle = |hold| self.settle(hold, cause, now);
-        match self.state {
-            OrderState::Rejected | OrderState::Cancelled | OrderState::Expired => {
+        let settle = |hold| self.settle(hold, trigger.cause(), now);
+        match (self.state, trigger) {
+            (OrderState::Rejected | OrderState::Cancelled | OrderState::Expired, _) => {
                 held.map(settle).map(StockCommand::Release).collect()
             }
             // The reserves may still be on their way: a release that comes first keeps them out.
-            OrderState::Failed => self.holds.iter().map(settle).map(StockCommand::Release).collect(),
-            OrderState::Paid => held.map(settle).map(StockCommand::Confirm).collect(),
+            (OrderState::Failed, _) | (OrderState::RefundPending, Trigger::Unanswered) => {
+                self.holds.iter().map(settle).map(StockCommand::Release).collect()
+            }
+            (OrderState::RefundPending, Trigger::Refused { .. }) => {
+                held.map(settle).map(StockCommand::Release).collect()
+            }
+            (OrderState::Paying, Trigger::PaidLate) => self.reserves(),
+            (OrderState::Paid, Trigger::Approved | Trigger::Held { .. }) => {
+                held.map(settle).map(StockCommand::Confirm).collect()
+            }
+            (OrderState::Refunded, Trigger::Refunded { restock: true, .. }) => {
+                held.map(settle).map(StockCommand::Restock).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -171,6 +242,11 @@ impl Order {
             self.state,
             OrderState::Rejected | OrderState::Expired | OrderState::Cancelled | OrderState::Failed
         )
+    }
+
+    /// Whether the stock's answer decides what becomes of it.
+    fn waits_for_stock(&self) -> bool {
+        self.state == OrderState::Received || self.reviving
     }
 }
 
@@ -217,13 +293,13 @@ pub fn decide(orders: &mut BTreeMap<OrderId, Order>, told: &[Told], until: Time,
 fn held(order: Option<&mut Order>, told: &Told, (until, now): (Time, Time), decided: &mut Decided) {
     let user = order.as_ref().map_or(UserId(0), |order| order.user);
     if let Some(order) = order {
-        let (state, keeps) = (order.state, order.keeps_units());
+        let (waits, keeps) = (order.waits_for_stock(), order.keeps_units());
         let hold =
             order.holds.iter_mut().find(|hold| hold.product == told.product && hold.attempt == told.attempt);
         match hold {
             // A repeat of the answer that was taken.
             Some(hold) if keeps && hold.held => return,
-            Some(hold) if state == OrderState::Received => {
+            Some(hold) if waits => {
                 hold.held = true;
                 decided.held.push((told.order, told.product));
                 if order.holds.iter().all(|hold| hold.held) {

@@ -28,7 +28,7 @@ fn until() -> Time {
     start() + Duration::seconds(300)
 }
 
-fn triggers() -> [Trigger; 9] {
+fn triggers() -> [Trigger; 16] {
     [
         Trigger::Held { until: until() },
         Trigger::Refused { reason: Refusal::SoldOut },
@@ -39,6 +39,13 @@ fn triggers() -> [Trigger; 9] {
         Trigger::Approved,
         Trigger::Declined { in_time: true },
         Trigger::Declined { in_time: false },
+        Trigger::PaidLate,
+        Trigger::RefundAsked { cancels: false },
+        Trigger::RefundAsked { cancels: true },
+        Trigger::Refunded { whole: true, restock: true },
+        Trigger::Refunded { whole: false, restock: true },
+        Trigger::RefundRefused { partly: true },
+        Trigger::RefundRefused { partly: false },
     ]
 }
 
@@ -55,6 +62,7 @@ fn order(products: i64) -> Order {
         id: OrderId::new(),
         user: UserId(7),
         state: OrderState::Received,
+        reviving: false,
         seq: 1,
         total: Won(1_000),
         expires_at: None,
@@ -86,10 +94,11 @@ fn released(commands: &[StockCommand]) -> Vec<i64> {
 #[test]
 fn exactly_the_listed_transitions_exist() {
     let mut legal = Vec::new();
-    for from in ALL {
+    for (from, reviving) in ALL.map(|from| (from, false)).into_iter().chain([(OrderState::Paying, true)]) {
         for trigger in triggers() {
-            if let Ok(to) = next(from, trigger) {
-                legal.push((name(from), trigger.cause(), name(to)));
+            if let Ok(to) = next((from, reviving), trigger) {
+                let from = if reviving { "reviving" } else { name(from) };
+                legal.push((from, trigger.cause(), name(to)));
             }
         }
     }
@@ -103,6 +112,20 @@ fn exactly_the_listed_transitions_exist() {
         ("paying", "payment-approved", "paid"),
         ("paying", "payment-declined", "reserved"),
         ("paying", "payment-declined", "expired"),
+        ("paid", "refund-asked", "refundPending"),
+        ("paid", "buyer-cancelled", "refundPending"),
+        ("expired", "payment-late", "paying"),
+        ("cancelled", "payment-late", "paying"),
+        ("failed", "payment-late", "paying"),
+        ("refundPending", "refund-done", "refunded"),
+        ("refundPending", "refund-done", "partiallyRefunded"),
+        ("refundPending", "refund-refused", "partiallyRefunded"),
+        ("refundPending", "refund-refused", "paid"),
+        ("partiallyRefunded", "refund-asked", "refundPending"),
+        ("partiallyRefunded", "buyer-cancelled", "refundPending"),
+        ("reviving", "stock-held", "paid"),
+        ("reviving", "stock-refused", "refundPending"),
+        ("reviving", "stock-silent", "refundPending"),
     ];
     assert_eq!(legal, expected);
 }
@@ -164,6 +187,49 @@ fn a_yes_that_nobody_waits_for_is_given_back() {
     assert_eq!(released(&decided.strays), [1]);
 }
 
+fn of_first_product(command: &StockCommand) -> Option<(i32, &'static str)> {
+    let attempt = match command {
+        StockCommand::Reserve(reserve) if reserve.product_id.0 == 1 => reserve.attempt,
+        StockCommand::Confirm(s) | StockCommand::Release(s) | StockCommand::Restock(s)
+            if s.product_id.0 == 1 =>
+        {
+            s.attempt
+        }
+        _ => return None,
+    };
+    Some((attempt, common::wire::event::Event::kind(command)))
+}
+
+#[test]
+fn a_late_payment_asks_again_and_is_paid_or_refunded() {
+    for refused in [None, Some(Refusal::SoldOut)] {
+        let mut order = order(2);
+        run(&[told(&order, 1, None), told(&order, 2, None)], &mut order);
+        order.take(Trigger::TimeOver, By::System, start()).unwrap();
+        let step = order.take(Trigger::PaidLate, By::System, start()).unwrap();
+        assert_eq!((order.state, order.reviving, step.commands.len()), (OrderState::Paying, true, 2));
+        let again = |product, refused| Told { attempt: 2, ..told(&order, product, refused) };
+        let (first, second) = (again(1, None), again(2, refused));
+        // The first attempt was given back: its answers mean nothing any more.
+        let late = told(&order, 1, None);
+        assert_eq!(released(&run(&[late], &mut order).strays), [1]);
+        let decided = run(&[first, second], &mut order);
+        let commands: Vec<_> = decided.steps[0].commands.iter().filter_map(of_first_product).collect();
+        match refused {
+            None => {
+                assert_eq!((order.state, order.reviving), (OrderState::Paid, false));
+                assert_eq!(commands, [(2, "stock.confirm.v1")]);
+            }
+            Some(_) => {
+                assert_eq!((order.state, order.reviving), (OrderState::RefundPending, false));
+                assert_eq!(commands, [(2, "stock.release.v1")]);
+                let step = order.take(Trigger::Refunded { whole: true, restock: true }, By::System, start());
+                assert_eq!(step.unwrap().commands, [], "there is nothing to sell again");
+            }
+        }
+    }
+}
+
 fn any_trigger() -> impl Strategy<Value = Trigger> {
     (0..triggers().len()).prop_map(|index| triggers()[index])
 }
@@ -175,28 +241,39 @@ fn any_answer() -> impl Strategy<Value = (i64, i32, Option<Refusal>)> {
 
 proptest! {
     #[test]
-    fn no_sequence_leaves_the_table(sequence in prop::collection::vec(any_trigger(), 0..30)) {
+    fn no_sequence_leaves_the_table(sequence in prop::collection::vec(any_trigger(), 0..60)) {
         let mut order = order(2);
-        order.holds.iter_mut().for_each(|hold| hold.held = true);
-        let (mut released_times, mut confirmed_times) = (0, 0);
+        let mut told: Vec<(i32, &'static str)> = Vec::new();
         for trigger in sequence {
+            if order.waits_for_stock() && matches!(trigger, Trigger::Held { .. }) {
+                order.holds.iter_mut().for_each(|hold| hold.held = true);
+            }
             let before = order.clone();
             match order.take(trigger, By::System, start()) {
                 Ok(step) => {
                     assert_eq!(order.seq, before.seq + 1);
-                    assert_eq!(next(before.state, trigger), Ok(order.state));
-                    assert_eq!(step.event.seq, order.seq);
-                    assert_eq!(step.event.state, order.state);
-                    released_times += usize::from(!released(&step.commands).is_empty());
-                    confirmed_times +=
-                        usize::from(step.commands.iter().any(|c| matches!(c, StockCommand::Confirm(_))));
+                    assert_eq!(next((before.state, before.reviving), trigger), Ok(order.state));
+                    assert_eq!((step.event.seq, step.event.state, step.reviving), (order.seq, order.state, order.reviving));
+                    assert!(!order.reviving || order.state == OrderState::Paying);
+                    assert!(order.state != OrderState::Paying || order.expires_at.is_some());
+                    told.extend(step.commands.iter().filter_map(of_first_product));
                 }
-                Err(_) => assert_eq!(order, before),
+                Err(_) => {
+                    assert_eq!((order.state, order.seq), (before.state, before.seq));
+                }
             }
         }
-        assert!(released_times + confirmed_times <= 1, "units are settled once");
-        assert_eq!(confirmed_times == 1, order.state == OrderState::Paid);
-        assert_eq!(released_times == 1, !order.keeps_units());
+        // What each attempt of the first product was told, in order.
+        for attempt in 1..=order.holds[0].attempt {
+            let settled: Vec<_> =
+                told.iter().filter(|(of, kind)| *of == attempt && *kind != "stock.reserve.v1").map(|(_, kind)| *kind).collect();
+            let legal: [&[&str]; 4] =
+                [&[], &["stock.release.v1"], &["stock.confirm.v1"], &["stock.confirm.v1", "stock.restock.v1"]];
+            assert!(legal.contains(&&*settled), "attempt {attempt}: {settled:?}");
+            if attempt < order.holds[0].attempt {
+                assert_eq!(settled, ["stock.release.v1"], "asked again only after giving back");
+            }
+        }
     }
 
     #[test]

@@ -2,12 +2,15 @@
 -- free again. Returns how many orders moved; the caller rolls back unless all did.
 WITH step AS (
     SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
-                         $7::text[], $8::text[])
-         AS step (order_id, seq, state_before, state_after, reason, expires_at, cause, by)
+                         $7::text[], $8::text[], $10::boolean[])
+         AS step (order_id, seq, state_before, state_after, reason, expires_at, cause, by, reviving)
 ), moved AS (
     UPDATE orders
-    SET state = step.state_after, seq = step.seq, reason = step.reason, expires_at = step.expires_at,
-        updated_at = $9, updated_by = step.by
+    SET state = step.state_after, seq = step.seq, expires_at = step.expires_at, reviving = step.reviving,
+        updated_at = $9, updated_by = step.by,
+        -- Why money went back stays to be read after it has.
+        reason = coalesce(step.reason, CASE WHEN step.state_after IN ('refunded', 'partiallyRefunded')
+                                            THEN orders.reason END)
     FROM step
     WHERE orders.order_id = step.order_id AND orders.state = step.state_before AND orders.seq = step.seq - 1
     RETURNING 1

@@ -1,26 +1,27 @@
-//! The payment provider: Toss Payments, or the sandbox that speaks its API.
-//!
-//! Nothing is guessed: what the provider has not clearly said is [`Outcome::Unknown`], and is asked for later.
+//! Toss Payments, or the sandbox that speaks its API.
 //! Codes: <https://docs.tosspayments.com/reference/error-codes>.
 
-use std::future::Future;
-use std::time::Duration;
-
+use axum::http::HeaderMap;
+use common::http::extract;
+use common::http::problem::Failure;
 use common::wire::id::OrderId;
 use common::wire::money::Won;
-use reqwest::{Client, Response, StatusCode, Url};
+use garde::Validate;
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Attempt;
+use super::{CALL_MAX, CONNECT_MAX, Hint, Outcome, Provider, Returned};
 use crate::config::Config;
+use crate::payment::Attempt;
+use crate::refund::Refund;
 
-/// The provider's name in the table.
-pub const NAME: &str = "toss";
-/// A call takes at most this long; the shopper waits meanwhile, and what takes longer is asked for later.
-pub const CALL_MAX: Duration = Duration::from_secs(4);
-/// Making a connection takes at most this long.
-const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// Says which of the provider's messages this is; the same one however often it is sent.
+const TRANSMISSION: &str = "tosspayments-webhook-transmission-id";
+/// Characters of a name that the provider gives.
+const NAME_MAX: usize = 200;
+/// Why a payment that was unknown for too long is cancelled.
+const VOID_REASON: &str = "not confirmed in time";
 
 /// Codes after which the shopper was certainly not charged.
 const DECLINED: &[&str] = &[
@@ -50,31 +51,16 @@ const DECLINED: &[&str] = &[
     "NOT_FOUND_PAYMENT_SESSION",
 ];
 
-/// What became of a payment.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// The money is taken; with the provider's record.
-    Approved(Value),
-    /// It is not, and will not be.
-    Declined {
-        /// The provider's code.
-        code: String,
-        /// Its words, for the shopper.
-        message: String,
-    },
-    /// Nobody has confirmed it yet: it can be confirmed again with the same key.
-    Pending,
-    /// Not known; the text says why, for the log.
-    Unknown(String),
-}
-
-/// A payment provider.
-pub trait Provider {
-    /// Takes the money, once per attempt however often it is called.
-    fn confirm(&self, attempt: &Attempt) -> impl Future<Output = Outcome> + Send;
-    /// What became of the attempt.
-    fn find(&self, attempt: &Attempt) -> impl Future<Output = Outcome> + Send;
-}
+/// Codes after which a refund will not be made, whoever asks and however often.
+const NOT_RETURNED: &[&str] = &[
+    "INVALID_REQUEST",
+    "NOT_CANCELABLE_AMOUNT",
+    "NOT_CANCELABLE_PAYMENT",
+    "NOT_MATCHES_REFUNDABLE_AMOUNT",
+    "EXCEED_MAX_REFUND_DUE",
+    "NOT_ALLOWED_PARTIAL_REFUND",
+    "NOT_FOUND_PAYMENT",
+];
 
 /// Toss Payments, API version 2022-11-16.
 #[derive(Debug, Clone)]
@@ -90,6 +76,24 @@ struct Payment {
     order_id: OrderId,
     status: String,
     total_amount: Won,
+    /// What has not gone back.
+    #[serde(default)]
+    balance_amount: Won,
+}
+
+/// `PAYMENT_STATUS_CHANGED`, as far as it is read. Its signature does not exist: nothing in it is believed.
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase")]
+struct Message {
+    #[garde(dive)]
+    data: About,
+}
+
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase")]
+struct About {
+    #[garde(length(min = 1, max = NAME_MAX))]
+    payment_key: String,
 }
 
 #[derive(Deserialize)]
@@ -112,12 +116,23 @@ impl Toss {
     }
 
     /// The key comes from a browser: as one segment of the path it cannot name anything else.
-    fn url(&self, last: &str) -> Url {
+    fn url(&self, last: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["v1", "payments", last]);
+            segments.pop_if_empty().extend(["v1", "payments"]).extend(last);
         }
         url
+    }
+
+    fn post(&self, path: &[&str], idempotency_key: &str, body: &Value) -> RequestBuilder {
+        let (user, password) = self.key();
+        let request = self.http.post(self.url(path)).basic_auth(user, password).json(body);
+        request.header("Idempotency-Key", idempotency_key)
+    }
+
+    fn get(&self, payment_key: &str) -> RequestBuilder {
+        let (user, password) = self.key();
+        self.http.get(self.url(&[payment_key])).basic_auth(user, password)
     }
 
     fn key(&self) -> (&str, Option<&str>) {
@@ -133,9 +148,7 @@ impl Provider for Toss {
             "orderId": attempt.order,
             "amount": attempt.amount,
         });
-        let (user, password) = self.key();
-        let request = self.http.post(self.url("confirm")).basic_auth(user, password).json(&body);
-        match request.header("Idempotency-Key", &attempt.idempotency_key).send().await {
+        match self.post(&["confirm"], &attempt.idempotency_key, &body).send().await {
             Ok(answer) if answer.status().is_success() => record(attempt, answer).await,
             Ok(answer) => refusal(answer, DECLINED).await,
             Err(error) => Outcome::Unknown(format!("{:#}", anyhow::Error::new(error))),
@@ -143,13 +156,84 @@ impl Provider for Toss {
     }
 
     async fn find(&self, attempt: &Attempt) -> Outcome {
-        let (user, password) = self.key();
-        let request = self.http.get(self.url(&attempt.payment_key)).basic_auth(user, password);
-        match request.send().await {
+        match self.get(&attempt.payment_key).send().await {
             Ok(answer) if answer.status().is_success() => record(attempt, answer).await,
             // Any other refusal is about the question, not about the payment.
             Ok(answer) => refusal(answer, &["NOT_FOUND_PAYMENT"]).await,
             Err(error) => Outcome::Unknown(format!("{:#}", anyhow::Error::new(error))),
+        }
+    }
+
+    async fn void(&self, attempt: &Attempt) -> Outcome {
+        let (path, key) = ([&*attempt.payment_key, "cancel"], format!("void:{}", attempt.id));
+        let sent = self.post(&path, &key, &json!({"cancelReason": VOID_REASON})).send().await;
+        match sent {
+            Ok(answer) if answer.status().is_success() => record(attempt, answer).await,
+            // Nothing was taken, or it went back before: the record says which, and is asked for.
+            Ok(_) => match self.find(attempt).await {
+                Outcome::Pending => Outcome::Declined { code: "VOIDED".into(), message: VOID_REASON.into() },
+                Outcome::Approved(_) => Outcome::Unknown("the provider does not cancel it".into()),
+                outcome => outcome,
+            },
+            Err(error) => Outcome::Unknown(format!("{:#}", anyhow::Error::new(error))),
+        }
+    }
+
+    async fn give_back(&self, refund: &Refund) -> Returned {
+        let path = [&*refund.payment_key, "cancel"];
+        let body = json!({"cancelReason": refund.reason, "cancelAmount": refund.amount});
+        match self.post(&path, &refund.idempotency_key, &body).send().await {
+            Ok(answer) if answer.status().is_success() => returned(refund, answer).await,
+            Ok(answer) => match refusal(answer, NOT_RETURNED).await {
+                Outcome::Declined { code, message } => Returned::Refused { code, message },
+                Outcome::Unknown(why) => Returned::Unknown(why),
+                Outcome::Approved(_) | Outcome::Pending => Returned::Unknown("a refusal that is none".into()),
+            },
+            Err(error) => Returned::Unknown(format!("{:#}", anyhow::Error::new(error))),
+        }
+    }
+
+    async fn find_refund(&self, refund: &Refund) -> Returned {
+        match self.get(&refund.payment_key).send().await {
+            Ok(answer) if answer.status().is_success() => returned(refund, answer).await,
+            Ok(answer) => Returned::Unknown(answer.status().to_string()),
+            Err(error) => Returned::Unknown(format!("{:#}", anyhow::Error::new(error))),
+        }
+    }
+
+    fn hint(&self, headers: &HeaderMap, body: &[u8]) -> Result<Hint, Failure> {
+        let transmission = headers.get(TRANSMISSION).and_then(|value| value.to_str().ok());
+        let transmission = transmission.filter(|id| (1..=NAME_MAX).contains(&id.len()));
+        let rule = "1 to 200 visible ASCII characters";
+        let transmission = transmission.ok_or_else(|| Failure::field(TRANSMISSION, rule))?.to_owned();
+        let message: Message = extract::read(body)?;
+        Ok(Hint { transmission, payment_key: message.data.payment_key })
+    }
+}
+
+async fn returned(refund: &Refund, answer: Response) -> Returned {
+    match answer.json::<Value>().await {
+        Ok(record) => judge_refund(refund, record),
+        Err(error) => Returned::Unknown(format!("{:#}", anyhow::Error::new(error))),
+    }
+}
+
+/// What the provider's record of a payment says about a refund of it. One refund at a time changes the balance, and
+/// nobody but this service asks for any: so the balance tells.
+fn judge_refund(refund: &Refund, record: Value) -> Returned {
+    let payment: Payment = match Payment::deserialize(&record) {
+        Ok(payment) => payment,
+        Err(error) => return Returned::Unknown(format!("the provider's record cannot be read: {error}")),
+    };
+    let before = refund.left_after.checked_add(refund.amount);
+    match (payment.status.as_str(), payment.balance_amount) {
+        _ if payment.order_id != refund.order => {
+            Returned::Unknown("the payment belongs to another order".into())
+        }
+        ("CANCELED" | "PARTIAL_CANCELED", balance) if balance == refund.left_after => Returned::Done(record),
+        ("DONE" | "PARTIAL_CANCELED", balance) if Some(balance) == before => Returned::Open,
+        (status, balance) => {
+            Returned::Unknown(format!("the payment is {status}, {balance} won are left of it"))
         }
     }
 }
@@ -217,6 +301,7 @@ mod tests {
             user: UserId(7),
             user_key: "k".into(),
             checks: 0,
+            declined: false,
             created_at: common::wire::Time::UNIX_EPOCH,
         }
     }
@@ -262,7 +347,7 @@ mod tests {
     fn a_payment_key_stays_one_segment_of_the_path() {
         let base = "http://127.0.0.1:1/".parse().unwrap();
         let toss = Toss { base, secret_key: common::config::Secret("k".into()), http: Client::new() };
-        let url = toss.url("../../sandbox/checkouts?x=#y");
+        let url = toss.url(&["../../sandbox/checkouts?x=#y"]);
         assert_eq!(url.as_str(), "http://127.0.0.1:1/v1/payments/..%2F..%2Fsandbox%2Fcheckouts%3Fx=%23y");
     }
 }

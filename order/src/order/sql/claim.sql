@@ -1,0 +1,22 @@
+-- Takes, for many orders at once, what only one order may have: its idempotency key and its tickets. What somebody
+-- else has is passed over: a row comes back for each key and each ticket that was free. Keys come first, and both in
+-- one order, so that two of these wait for each other in one direction only.
+WITH keys AS (
+    INSERT INTO idempotency (user_id, route, key, fingerprint, status, body, created_at)
+    SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::integer[], $6::jsonb[],
+                         $7::timestamptz[])
+         AS claim (user_id, route, key, fingerprint, status, body, created_at)
+    ORDER BY user_id, route, key
+    ON CONFLICT DO NOTHING
+    RETURNING user_id, key
+), tickets AS (
+    INSERT INTO order_ticket (product_id, user_id, ticket, order_id)
+    SELECT * FROM UNNEST($8::bigint[], $9::bigint[], $10::bigint[], $11::uuid[])
+         AS wanted (product_id, user_id, ticket, order_id)
+    ORDER BY product_id, user_id, ticket
+    ON CONFLICT DO NOTHING
+    RETURNING order_id
+)
+SELECT user_id AS "user_id?", key AS "key?", NULL::uuid AS "order_id?" FROM keys
+UNION ALL
+SELECT NULL, NULL, order_id FROM tickets

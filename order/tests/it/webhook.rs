@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use common::wire::order::OrderState;
+use serde_json::{Value, json};
+use testkit::client::{Answer, Http};
+
+use crate::{SOON, TestOrder};
+
+impl TestOrder {
+    /// The provider says that something happened to a payment.
+    pub(crate) async fn hint(&self, transmission: &str, payment_key: &str, status: &str) -> Answer {
+        let body = json!({
+            "eventType": "PAYMENT_STATUS_CHANGED", "createdAt": "2026-11-21T10:39:13.000000",
+            "data": {"paymentKey": payment_key, "orderId": "any", "status": status},
+        });
+        self.http
+            .with("tosspayments-webhook-transmission-id", transmission)
+            .post("/api/payments/webhooks/toss", &body)
+            .await
+            .unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_hint_makes_the_service_ask_at_once() {
+    let test = TestOrder::start().await;
+    let (shopper, order) = test.reserved(7).await;
+    shopper.pay(order, "p", "lost-1").await.expect(202);
+    // Its clock stands: without the hint nobody would ask.
+    test.hint("t1", "lost-1", "DONE").await.expect(200);
+    test.reaches(order, OrderState::Paid).await;
+    shopper.pay(order, "p", "lost-1").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_lie_changes_nothing() {
+    let test = TestOrder::start().await;
+    let (shopper, order) = test.reserved(7).await;
+    shopper.pay(order, "p", "decline-1").await.problem(402, "payment-declined");
+    test.hint("t1", "decline-1", "DONE").await.expect(200);
+    testkit::eventually(SOON, async || {
+        let hinted: bool =
+            sqlx::query_scalar("SELECT hinted FROM payment_attempt").fetch_one(&test.pg).await?;
+        anyhow::ensure!(!hinted && test.provider.finds().len() == 1, "not asked yet");
+        Ok(())
+    })
+    .await;
+    assert_eq!(shopper.show(order).await.state, OrderState::Reserved);
+    // The same message again, and one about a payment that nobody made here.
+    test.hint("t1", "decline-1", "DONE").await.expect(200);
+    test.hint("t2", "nobodys", "DONE").await.expect(200);
+    assert_eq!(test.rows("webhook_receipt").await, 1);
+    let hinted: bool =
+        sqlx::query_scalar("SELECT hinted FROM payment_attempt").fetch_one(&test.pg).await.unwrap();
+    assert!(!hinted, "a repeat is not followed");
+}
+
+#[tokio::test]
+async fn what_is_no_message_of_the_provider_is_refused() {
+    let test = TestOrder::start().await;
+    let (shopper, order) = test.reserved(7).await;
+    shopper.pay(order, "p", "decline-1").await.problem(402, "payment-declined");
+    let body = json!({"data": {"paymentKey": "decline-1"}});
+    let http = test.http.with("tosspayments-webhook-transmission-id", "t");
+    let toss = "/api/payments/webhooks/toss";
+    http.post("/api/payments/webhooks/stripe", &body).await.unwrap().problem(404, "unknown-provider");
+    let problem = test.http.post(toss, &body).await.unwrap().problem(400, "validation-failed");
+    assert_eq!(problem["errors"][0]["field"], "tosspayments-webhook-transmission-id");
+    let long = test.http.with("tosspayments-webhook-transmission-id", "t".repeat(201));
+    long.post(toss, &body).await.unwrap().problem(400, "validation-failed");
+    let nonsense: [Value; 5] = [
+        json!([]),
+        json!({}),
+        json!({"data": 7}),
+        json!({"data": {"paymentKey": 7}}),
+        json!({"data": {"paymentKey": ""}}),
+    ];
+    for body in nonsense {
+        http.post(toss, &body).await.unwrap().problem(400, "validation-failed");
+    }
+    let request = http.request(reqwest::Method::POST, toss).body("{\"data\":");
+    Http::send("malformed".into(), request).await.unwrap().problem(400, "malformed-json");
+    assert_eq!(test.rows("webhook_receipt").await, 0);
+    test.clock.advance(Duration::from_secs(1));
+    assert_eq!(test.provider.finds().len(), 0);
+}
