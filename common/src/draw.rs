@@ -1,8 +1,6 @@
 //! The draw of a line: in which order people stand who registered before the opening, by a seed that was fixed before
 //! any of them came. Whoever knows the seed can compute it again.
 
-use std::fmt::Write as _;
-
 use sha1::{Digest as _, Sha1};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -16,7 +14,7 @@ pub fn new_seed() -> String {
 /// What is published of a seed before the draw: the SHA-256 of its text, as hexadecimal digits.
 #[must_use]
 pub fn commitment(seed: &str) -> String {
-    hex(&Sha256::digest(seed))
+    hex::encode(Sha256::digest(seed))
 }
 
 /// The ticket that `ticket` becomes in a draw of the tickets 1 to `count`: `count` + its place in the draw, so that no
@@ -54,13 +52,6 @@ pub fn drawn(seed: &str, ticket: u64, count: u64) -> u64 {
 fn mix(seed: &str, round: u32, half: u64) -> u64 {
     let digest = Sha1::digest(format!("{seed}:{round}:{half}"));
     u64::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a text takes everything");
-        text
-    })
 }
 
 #[cfg(test)]
