@@ -167,6 +167,23 @@ pub struct Step {
 }
 
 impl Step {
+    /// A step of this kind at this moment, in ms since 1970, which says nothing more.
+    #[must_use]
+    pub fn new(step: StepKind, at: i64) -> Self {
+        Self {
+            step,
+            at,
+            user: None,
+            ticket: None,
+            interval: None,
+            count: None,
+            by_hand: false,
+            by: None,
+            why: None,
+            text: None,
+        }
+    }
+
     /// Reads an entry of a room's stream: flat fields, all values text.
     ///
     /// # Errors

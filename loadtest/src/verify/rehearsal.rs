@@ -184,16 +184,9 @@ impl Sale {
         let seq = if self.id.ms == ms { self.id.seq + 1 } else { 0 };
         self.id = StreamId { ms, seq };
         let mut step = Step {
-            step: kind,
-            at: self.now,
             user: who.map(|(user, _)| UserId(user)),
             ticket: who.map(|(_, ticket)| Ticket(ticket)),
-            interval: None,
-            count: None,
-            by_hand: false,
-            by: None,
-            why: None,
-            text: None,
+            ..Step::new(kind, self.now)
         };
         change(&mut step);
         self.out.push_back((self.id, step));

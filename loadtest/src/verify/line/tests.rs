@@ -7,18 +7,7 @@ use super::*;
 const GRID: Grid = Grid { opens_at_ms: 1_000, interval_ms: 1_000, count: 2 };
 
 fn step(step: StepKind, user: i64, ticket: i64, at: i64) -> Step {
-    Step {
-        step,
-        at,
-        user: Some(UserId(user)),
-        ticket: Some(Ticket(ticket)),
-        interval: None,
-        count: None,
-        by_hand: false,
-        by: None,
-        why: None,
-        text: None,
-    }
+    Step { user: Some(UserId(user)), ticket: Some(Ticket(ticket)), ..Step::new(step, at) }
 }
 
 fn ready(user: i64, ticket: i64, at: i64) -> Step {
