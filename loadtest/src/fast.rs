@@ -4,6 +4,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -22,16 +23,17 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const PER_SOURCE: usize = 20_000;
 
 /// What is sent where.
-#[derive(Debug)]
 pub(crate) struct Barrage {
     /// The server.
     pub(crate) to: SocketAddr,
-    /// Whole requests; see [`request`].
-    pub(crate) requests: Vec<Box<[u8]>>,
-    /// Connections, and so requests in flight.
+    /// Whole requests in their order; see [`request`]. The client's thread makes them, where they are not made before.
+    pub(crate) requests: Box<dyn Iterator<Item = Arc<[u8]>> + Send>,
+    /// Connections, and so requests in flight at most.
     pub(crate) connections: usize,
-    /// How long they are sent, over and over; `None`: each of them once.
+    /// How long they are sent; `None`: to their end.
     pub(crate) time: Option<Duration>,
+    /// Requests per second, each at its moment however late answers are; `None`: as fast as answers come.
+    pub(crate) rate: Option<f64>,
 }
 
 /// What came of it.
@@ -62,10 +64,21 @@ impl Volley {
 }
 
 /// A request without a body, as bytes.
-pub(crate) fn request(method: &str, path: &str, token: Option<&str>, further: &str) -> Box<[u8]> {
+pub(crate) fn request(method: &str, path: &str, token: Option<&str>, further: &str) -> Arc<[u8]> {
     let identity = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     let length = if method == "POST" { "content-length: 0\r\n" } else { "" };
     format!("{method} {path} HTTP/1.1\r\nhost: bench\r\n{identity}{length}{further}\r\n").into_bytes().into()
+}
+
+/// A POST with a JSON body, as bytes; `further`: header lines, each with its end.
+pub(crate) fn post(path: &str, token: &str, further: &str, body: &str) -> Arc<[u8]> {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n{further}\r\n{body}"
+    )
+    .into_bytes()
+    .into()
 }
 
 /// `http://host:port` as an address of this machine.
@@ -97,12 +110,13 @@ pub(crate) fn connect(to: SocketAddr, number: usize, buffer: Option<usize>) -> a
 /// # Errors
 /// When the server cannot be reached or falls silent.
 pub(crate) async fn fire(barrage: Barrage) -> anyhow::Result<Volley> {
-    tokio::task::spawn_blocking(move || Client::new(&barrage)?.run()).await.context("the client panicked")?
+    tokio::task::spawn_blocking(move || Client::new(barrage)?.run()).await.context("the client panicked")?
 }
 
 /// One connection, and how much of its answer is still to come.
 struct Line {
     socket: TcpStream,
+    /// When it was due.
     sent: Instant,
     /// A head that came in pieces.
     head: Vec<u8>,
@@ -111,73 +125,97 @@ struct Line {
     status: u16,
 }
 
-struct Client<'a> {
-    barrage: &'a Barrage,
+struct Client {
+    requests: Box<dyn Iterator<Item = Arc<[u8]>> + Send>,
+    rate: Option<f64>,
     poll: Poll,
     lines: Vec<Line>,
-    next: usize,
+    /// Connections without a request.
+    idle: Vec<usize>,
+    sent: u64,
+    start: Instant,
     until: Option<Instant>,
     volley: Volley,
 }
 
-impl<'a> Client<'a> {
-    fn new(barrage: &'a Barrage) -> anyhow::Result<Self> {
-        ensure!(!barrage.requests.is_empty(), "nothing to send");
+impl Client {
+    fn new(barrage: Barrage) -> anyhow::Result<Self> {
+        let Barrage { to, requests, connections, time, rate } = barrage;
         let poll = Poll::new()?;
-        let mut lines = Vec::with_capacity(barrage.connections);
-        for number in 0..barrage.connections {
-            let mut socket = connect(barrage.to, number, None)?;
+        let mut lines = Vec::with_capacity(connections);
+        for number in 0..connections {
+            let mut socket = connect(to, number, None)?;
             poll.registry().register(&mut socket, Token(number), Interest::READABLE)?;
             lines.push(Line { socket, sent: Instant::now(), head: Vec::new(), body: 0, status: 0 });
         }
         let volley =
             Volley { took: Duration::ZERO, failed: 0, failure: None, cpu_s: 0.0, latency: histogram() };
-        let until = barrage.time.map(|time| Instant::now() + time);
-        Ok(Self { barrage, poll, lines, next: 0, until, volley })
+        let (idle, start) = ((0..connections).rev().collect(), Instant::now());
+        let until = time.map(|time| start + time);
+        Ok(Self { requests, rate, poll, lines, idle, sent: 0, start, until, volley })
     }
 
     fn run(mut self) -> anyhow::Result<Volley> {
-        let (start, cpu) = (Instant::now(), thread_cpu_s());
-        let mut in_flight = 0;
-        for number in 0..self.lines.len() {
-            in_flight += usize::from(self.send(number)?);
-        }
+        let cpu = thread_cpu_s();
         let mut events = Events::with_capacity(self.lines.len());
         let mut buffer = vec![0; 64 << 10];
-        while in_flight > 0 {
-            self.poll.poll(&mut events, Some(SILENCE_MAX))?;
-            ensure!(!events.is_empty(), "the server fell silent with {in_flight} requests in flight");
+        let mut heard = Instant::now();
+        loop {
+            let next = self.send_due()?;
+            let in_flight = self.lines.len() - self.idle.len();
+            let wait = match next {
+                None if in_flight == 0 => break,
+                Some(due) if !self.idle.is_empty() => due.saturating_duration_since(Instant::now()),
+                _ => SILENCE_MAX,
+            };
+            self.poll.poll(&mut events, Some(wait))?;
+            if in_flight == 0 || !events.is_empty() {
+                heard = Instant::now();
+            }
+            ensure!(
+                heard.elapsed() < SILENCE_MAX,
+                "the server fell silent with {in_flight} requests in flight"
+            );
             for event in &events {
                 let number = event.token().0;
-                if self.receive(number, &mut buffer)? && !self.send(number)? {
-                    in_flight -= 1;
+                if self.receive(number, &mut buffer)? {
+                    self.idle.push(number);
                 }
             }
         }
-        self.volley.took = start.elapsed();
+        self.volley.took = self.start.elapsed();
         self.volley.cpu_s = thread_cpu_s() - cpu;
         Ok(self.volley)
     }
 
-    /// Sends the next request; false when there is none.
-    fn send(&mut self, number: usize) -> anyhow::Result<bool> {
-        let requests = &self.barrage.requests;
-        let now = Instant::now();
-        let is_over = match self.until {
-            Some(until) => now >= until,
-            None => self.next >= requests.len(),
-        };
-        if is_over {
-            return Ok(false);
+    /// Sends what is due while connections are idle; returns when the next request is due, unless there is none.
+    fn send_due(&mut self) -> anyhow::Result<Option<Instant>> {
+        loop {
+            let now = Instant::now();
+            if self.until.is_some_and(|until| now >= until) {
+                return Ok(None);
+            }
+            let due = match self.rate {
+                Some(rate) => self.start + Duration::from_secs_f64(self.sent as f64 / rate),
+                None => now,
+            };
+            if due > now || self.idle.is_empty() {
+                return Ok(Some(due));
+            }
+            let Some(request) = self.requests.next() else { return Ok(None) };
+            let number = self.idle.pop().expect("some are idle");
+            self.send(number, &request, due)?;
         }
+    }
+
+    fn send(&mut self, number: usize, request: &[u8], due: Instant) -> anyhow::Result<()> {
         let line = &mut self.lines[number];
-        line.sent = now;
-        let request = &requests[self.next % requests.len()];
+        line.sent = due;
         // The connection is idle: its buffer takes a whole request.
         let written = line.socket.write(request).context("sending a request")?;
         ensure!(written == request.len(), "a request did not fit into a connection's buffer");
-        self.next += 1;
-        Ok(true)
+        self.sent += 1;
+        Ok(())
     }
 
     /// Reads what there is; true when the answer is whole.

@@ -1,9 +1,10 @@
 //! Benchmarks: one figure each, and beside it the limit that the same machine reached in the same run.
 //! Absolute figures say little about another machine; the ratio does.
 
+mod board;
 mod gateway;
 mod load;
-mod order;
+mod orders;
 mod process;
 pub(crate) mod queue;
 
@@ -37,8 +38,9 @@ pub(crate) struct Args {
 enum What {
     /// The waiting room: joins, places, Redis time and memory, live streams, each beside what is asked of it.
     Queue(queue::Args),
-    /// Orders from placed to decided, against a row lock per order on the same database server.
-    Order,
+    /// Orders: the stock stage, orders over HTTP, their decisions, memory; against a row lock per order on the same
+    /// database server.
+    Orders(orders::Args),
     /// Requests per CPU-second of the gateway, against the service behind it.
     Gateway,
 }
@@ -101,7 +103,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
             report::say(&board.table());
             return save(&args, &board);
         }
-        What::Order => order::run(&Stack::read(&args.stack)?, time).await?,
+        What::Orders(wanted) => {
+            let board = orders::run(&args.stack, wanted, time).await?;
+            report::say(&board.table());
+            return save(&args, &board);
+        }
         What::Gateway => gateway::run(&Stack::read(&args.stack)?, time).await?,
     };
     report::say(&figures.table());

@@ -48,6 +48,11 @@ impl Process {
         numbered.chain(only).map(Self).collect()
     }
 
+    /// The process of that id.
+    pub(super) fn numbered(pid: u32) -> Self {
+        Self(pid)
+    }
+
     /// This process.
     pub(super) fn own() -> Self {
         Self(std::process::id())
@@ -55,7 +60,22 @@ impl Process {
 
     /// Processor time that it has used.
     pub(super) fn cpu(self) -> anyhow::Result<Cpu> {
-        self.read("stat", ticks)
+        self.read("stat", |stat| Some(Stat::read(stat)?.own))
+    }
+
+    /// Processor time that it and its children have used, those that have ended too: of a server with a process per
+    /// connection.
+    pub(super) fn family_cpu(self) -> anyhow::Result<Cpu> {
+        let mut sum = self.read("stat", |stat| Some(Stat::read(stat)?.with_ended()))?;
+        for entry in std::fs::read_dir("/proc").context("/proc")?.flatten() {
+            // One that ends meanwhile counts for its parent next time.
+            let Ok(text) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+            if let Some(child) = Stat::read(&text).filter(|stat| stat.parent == self.0) {
+                let cpu = child.with_ended();
+                sum = Cpu { user: sum.user + cpu.user, system: sum.system + cpu.system };
+            }
+        }
+        Ok(sum)
     }
 
     /// Memory that it holds, in bytes.
@@ -75,11 +95,26 @@ impl Process {
     }
 }
 
-/// User and system time: the 14th and 15th field. The second, the name in brackets, may hold blanks.
-fn ticks(stat: &str) -> Option<Cpu> {
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let field = |number: usize| Some(fields.get(number - 3)?.parse::<f64>().ok()? / TICKS_PER_S);
-    Some(Cpu { user: field(14)?, system: field(15)? })
+/// What is needed of a process's `stat`.
+struct Stat {
+    parent: u32,
+    own: Cpu,
+    /// Of children that ended.
+    ended: Cpu,
+}
+
+impl Stat {
+    /// Fields are counted from one; the second, the name in brackets, may hold blanks.
+    fn read(stat: &str) -> Option<Self> {
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = |number: usize| Some(fields.get(number - 3)?.parse::<f64>().ok()? / TICKS_PER_S);
+        let cpu = |user: usize| Some(Cpu { user: ticks(user)?, system: ticks(user + 1)? });
+        Some(Self { parent: fields.get(4 - 3)?.parse().ok()?, own: cpu(14)?, ended: cpu(16)? })
+    }
+
+    fn with_ended(&self) -> Cpu {
+        Cpu { user: self.own.user + self.ended.user, system: self.own.system + self.ended.system }
+    }
 }
 
 fn kibibytes(status: &str, name: &str) -> Option<f64> {
@@ -99,9 +134,10 @@ mod tests {
 
     #[test]
     fn processor_time_is_read_past_any_name() {
-        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 4 0";
-        let cpu = ticks(stat).unwrap();
-        assert_eq!((cpu.user, cpu.system), (2.5, 0.5));
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 25 5 20 0 4 0";
+        let stat = Stat::read(stat).unwrap();
+        assert_eq!((stat.parent, stat.own.user, stat.own.system), (1, 2.5, 0.5));
+        assert_eq!(stat.with_ended().user, 2.75);
     }
 
     #[test]

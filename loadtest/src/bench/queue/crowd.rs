@@ -94,8 +94,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
     let path = format!("/api/queue/{}", args.product);
     let join = |login: &account::Login| fast::request("POST", &path, Some(&login.token), "");
     let to = *servers.first().context("stack.json names no queue-server")?;
-    let requests = logins.iter().map(join).collect();
-    let joined = fast::fire(Barrage { to, requests, connections: JOINING, time: None }).await?;
+    let joins: Vec<_> = logins.iter().map(join).collect();
+    let requests = Box::new(joins.into_iter());
+    let joined = fast::fire(Barrage { to, requests, connections: JOINING, time: None, rate: None }).await?;
     ensure!(joined.failed == 0, "{} could not join: {}", joined.failed, joined.failure.unwrap_or_default());
     say(&News::Joined)?;
 
@@ -136,7 +137,7 @@ struct Stream {
 struct Crowd {
     first: usize,
     servers: Vec<SocketAddr>,
-    requests: Vec<Box<[u8]>>,
+    requests: Vec<Arc<[u8]>>,
     poll: Poll,
     streams: Vec<Stream>,
     opening: usize,
@@ -145,7 +146,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(first: usize, servers: Vec<SocketAddr>, requests: Vec<Box<[u8]>>) -> anyhow::Result<Self> {
+    fn new(first: usize, servers: Vec<SocketAddr>, requests: Vec<Arc<[u8]>>) -> anyhow::Result<Self> {
         let streams = Vec::with_capacity(requests.len());
         let tally = Tally::default();
         Ok(Self { first, servers, requests, poll: Poll::new()?, streams, opening: 0, tally, cpu_s: 0.0 })

@@ -11,8 +11,8 @@ use common::wire::queue::Place;
 use queue_server::room::store::{JOIN_MAX, Joiner, Store};
 
 use super::Run;
-use super::board::{Asked, Part};
 use crate::account;
+use crate::bench::board::{Asked, Part};
 use crate::bench::load;
 use crate::bench::process::Process;
 use crate::http::{Call, Net};

@@ -4,9 +4,7 @@
 //! - [`script`]: Redis time per join, beside the least that a join has to do.
 //! - [`memory`]: what a waiter takes in Redis. [`sweep`]: ranks in a process.
 //! - [`streams`]: people with live streams while the line moves. [`crowds`]: their processes. [`crowd`]: one of them.
-//! - [`board`]: the result.
 
-mod board;
 pub(crate) mod crowd;
 mod crowds;
 mod echo;
@@ -23,10 +21,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, ValueEnum};
 
+use super::board::Board;
 use crate::fast;
 use crate::report;
 use crate::stack::Stack;
-use board::Board;
 
 /// Options of this benchmark.
 #[derive(Debug, Clone, ClapArgs)]

@@ -7,10 +7,10 @@ use common::clock::Clock;
 use common::redis::Connections;
 
 use super::Run;
-use super::board::{Asked, Part};
 use super::echo::Echo;
 use super::script::{self, Scripts};
 use crate::account::{self, Login};
+use crate::bench::board::{Asked, Part};
 use crate::bench::process::{Cpu, Process};
 use crate::fast::{self, Barrage, Volley};
 use crate::http::Net;
@@ -92,11 +92,18 @@ pub(super) async fn measure(run: &Run<'_>) -> anyhow::Result<Vec<Part>> {
 impl Room<'_> {
     fn barrage(&self, method: &str, time: Option<Duration>) -> Barrage {
         let each = |login: &Login| fast::request(method, &self.path, Some(&login.token), "");
+        let once: Vec<_> = self.logins.iter().map(each).collect();
         Barrage {
             to: self.server,
-            requests: self.logins.iter().map(each).collect(),
+            // Over and over while there is time.
+            requests: if time.is_some() {
+                Box::new(once.into_iter().cycle())
+            } else {
+                Box::new(once.into_iter())
+            },
             connections: self.run.args.connections.into(),
             time,
+            rate: None,
         }
     }
 
@@ -179,12 +186,14 @@ impl Room<'_> {
             [("hyper alone", Echo::bare().await?), ("under the services' plumbing", Echo::in_frame().await?)];
         for (name, echo) in echoes {
             let mut best = None::<(Volley, f64)>;
+            let request = fast::request("GET", "/echo/1", Some(&self.logins[0].token), "");
             for _ in 0..self.run.args.rounds {
                 let barrage = Barrage {
                     to: echo.address,
-                    requests: vec![fast::request("GET", "/echo/1", Some(&self.logins[0].token), "")],
+                    requests: Box::new(std::iter::repeat(request.clone())),
                     connections: self.run.args.connections.into(),
                     time: Some(self.run.time / SHORTER),
+                    rate: None,
                 };
                 let before = Process::own().cpu()?;
                 let volley = fast::fire(barrage).await?;

@@ -14,9 +14,9 @@ use rand::rngs::StdRng;
 use tokio::time::{Instant, interval, timeout};
 
 use super::Run;
-use super::board::{Asked, Part};
 use super::crowds::{Crowds, FILES_KEPT};
 use crate::account::{self, Login};
+use crate::bench::board::{Asked, Part};
 use crate::bench::process::{Cpu, Process};
 use crate::http::{Call, Net};
 use crate::notes::{End, Notes, Stage, histogram};

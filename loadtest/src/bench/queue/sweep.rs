@@ -6,7 +6,7 @@ use std::time::Instant;
 use queue_server::live::line::Line;
 
 use super::Run;
-use super::board::{Asked, Part};
+use crate::bench::board::{Asked, Part};
 
 /// Sweeps; the best counts.
 const SWEEPS: u32 = 20;

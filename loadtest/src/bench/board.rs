@@ -83,7 +83,7 @@ impl Part {
 /// The whole run.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::bench) struct Board {
+pub(super) struct Board {
     /// Figures that are as asked.
     passed: usize,
     /// Figures that are not.
@@ -101,7 +101,7 @@ impl Board {
     }
 
     /// For people.
-    pub(in crate::bench) fn table(&self) -> String {
+    pub(super) fn table(&self) -> String {
         let mut out = format!("       {:<56}{:>10}{:>13}", "", "asked", "measured");
         let lines = self.parts.iter().try_for_each(|part| part.write(&mut out));
         lines.expect("writing to a string does not fail");
