@@ -8,13 +8,17 @@
 //! The table, in the service's own migrations:
 //! `outbox(id bigint identity, topic text, key text, headers jsonb, payload bytea, created_at timestamptz)`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntGauge;
+use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Connection as _, Row as _};
+use sqlx::types::Json;
+use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config::Kafka;
@@ -25,10 +29,19 @@ use crate::wire::event::Event;
 
 /// Rows sent at once.
 const BATCH: i64 = 500;
+/// Rows removed until the table is cleaned: a search for the oldest row walks over all that were removed since. The
+/// server by itself cleans once a minute, a million rows too late in a rush.
+const CLEAN: usize = 20_000;
 /// Without a nudge the table is looked at this often: rows written by another replica have none.
 const POLL: Duration = Duration::from_millis(25);
 /// A relay that lost its lock, or cannot reach a store, tries again after this.
 const RETRY: Duration = Duration::from_millis(500);
+/// A broker that takes longer than this is spoken of.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Another relay leads within ten seconds after this one froze or its machine went away. Removing what was sent needs no
+/// commit on disk: rows that come back after a crash are sent again, as after any crash.
+const SESSION: &str = "SET synchronous_commit = off; SET idle_session_timeout = '8s';
+    SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 4";
 /// Between two looks at what waits.
 const LOOK: Duration = Duration::from_secs(1);
 /// Key of the advisory lock that makes the relay one per database.
@@ -45,50 +58,96 @@ impl Nudge {
     }
 }
 
-/// Writes events within the caller's transaction.
-///
-/// # Errors
-/// The database's.
-pub async fn put<T: Event>(
-    tx: &mut PgConnection,
-    source: &str,
-    events: &[T],
+/// Events on their way into the outbox, of any types: all are written by one statement.
+#[derive(Debug)]
+pub struct Letters {
+    source: &'static str,
     now: Time,
-) -> Result<(), sqlx::Error> {
-    let topic = vec![T::TOPIC.name; events.len()];
-    let keys: Vec<String> = events.iter().map(Event::key).collect();
-    let (headers, bodies): (Vec<_>, Vec<_>) = events.iter().map(|event| encode(event, source, now)).unzip();
-    // Rows get their ids in the arrays' order.
-    sqlx::query(
-        "INSERT INTO outbox (topic, key, headers, payload, created_at)
-         SELECT t, k, h, p, $5 FROM UNNEST($1::text[], $2::text[], $3::jsonb[], $4::bytea[])
-              WITH ORDINALITY AS row(t, k, h, p, n) ORDER BY n",
-    )
-    .bind(topic)
-    .bind(keys)
-    .bind(headers)
-    .bind(bodies)
-    .bind(now)
-    .execute(tx)
-    .await?;
-    Ok(())
+    topics: Vec<&'static str>,
+    keys: Vec<String>,
+    headers: Vec<Json<Headers>>,
+    bodies: Vec<Vec<u8>>,
 }
 
-/// CloudEvents headers and the body with its `type`.
-fn encode<T: Event>(event: &T, source: &str, now: Time) -> (serde_json::Value, Vec<u8>) {
-    let mut body = serde_json::to_value(event).expect("plain data always becomes JSON");
-    if let Some(object) = body.as_object_mut() {
-        object.entry("type").or_insert_with(|| event.kind().into());
+impl Letters {
+    /// None yet; `source` is the service's `ce_source`.
+    #[must_use]
+    pub fn new(source: &'static str, now: Time) -> Self {
+        let (topics, keys, headers, bodies) = Default::default();
+        Self { source, now, topics, keys, headers, bodies }
     }
-    let headers = serde_json::json!({
-        "ce_id": uuid::Uuid::now_v7(),
-        "ce_type": event.kind(),
-        "ce_source": source,
-        "ce_time": now,
-        "ce_specversion": "1.0",
-        "content-type": "application/json",
-    });
-    (headers, serde_json::to_vec(&body).expect("plain data always becomes JSON"))
+
+    /// Adds events behind those that are there.
+    #[must_use]
+    pub fn with<'a, T: Event + 'a>(mut self, events: impl IntoIterator<Item = &'a T>) -> Self {
+        for event in events {
+            self.topics.push(T::TOPIC.name);
+            self.keys.push(event.key());
+            self.headers.push(Json(Headers {
+                ce_id: Uuid::now_v7(),
+                ce_type: event.kind(),
+                ce_source: self.source,
+                ce_time: self.now,
+                ce_specversion: "1.0",
+                content_type: "application/json",
+            }));
+            self.bodies.push(body(event));
+        }
+        self
+    }
+
+    /// Writes them within the caller's transaction. They are sent in their order.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn put(&self, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.keys.is_empty() {
+            return Ok(());
+        }
+        // Rows get their ids in the arrays' order.
+        sqlx::query(
+            "INSERT INTO outbox (topic, key, headers, payload, created_at)
+             SELECT t, k, h, p, $5 FROM UNNEST($1::text[], $2::text[], $3::jsonb[], $4::bytea[])
+                  WITH ORDINALITY AS row(t, k, h, p, n) ORDER BY n",
+        )
+        .bind(&self.topics)
+        .bind(&self.keys)
+        .bind(&self.headers)
+        .bind(&self.bodies)
+        .bind(self.now)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+}
+
+/// CloudEvents headers.
+#[derive(Debug, Serialize)]
+struct Headers {
+    ce_id: Uuid,
+    ce_type: &'static str,
+    ce_source: &'static str,
+    ce_time: Time,
+    ce_specversion: &'static str,
+    #[serde(rename = "content-type")]
+    content_type: &'static str,
+}
+
+/// The body with its `type`, which a tagged event has already.
+fn body<T: Event>(event: &T) -> Vec<u8> {
+    const TAG: &[u8] = b"{\"type\":";
+    let plain = serde_json::to_vec(event).expect("plain data always becomes JSON");
+    if plain.starts_with(TAG) {
+        return plain;
+    }
+    let mut body = Vec::with_capacity(plain.len() + 64);
+    body.extend_from_slice(TAG);
+    serde_json::to_writer(&mut body, event.kind()).expect("plain data always becomes JSON");
+    if plain != b"{}" {
+        body.push(b',');
+    }
+    body.extend_from_slice(&plain[1..]);
+    body
 }
 
 /// Sends what stands in the outbox until the stop. Every replica runs it; the one that holds the lock works.
@@ -102,7 +161,8 @@ pub async fn relay(pool: PgPool, kafka: Kafka, producer: Producer, nudge: Nudge,
     producer.flush();
 }
 
-/// Holds the lock on a connection of its own: it is released when the connection ends, however the process does.
+/// Holds the lock on a connection of its own: it is released when the connection ends, however the process does, and by
+/// [`SESSION`] when the process does nothing any more.
 async fn lead(
     pool: &PgPool,
     kafka: &Kafka,
@@ -116,9 +176,17 @@ async fn lead(
     if !held {
         return Ok(connection.close().await?);
     }
+    connection.execute(SESSION).await?;
     tracing::info!("outbox relay leads");
+    let mut removed = 0;
     while !stop.is_stopped() {
-        if step(&mut connection, kafka, producer).await? == 0 {
+        let sent = step(&mut connection, kafka, producer).await?;
+        removed += sent;
+        if removed >= CLEAN {
+            removed = 0;
+            connection.execute("VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) outbox").await?;
+        }
+        if sent == 0 {
             tokio::select! {
                 () = nudge.0.notified() => {}
                 () = tokio::time::sleep(POLL) => {}
@@ -142,18 +210,36 @@ async fn step(connection: &mut PgConnection, kafka: &Kafka, producer: &Producer)
     let mut records = Vec::with_capacity(rows.len());
     for row in &rows {
         ids.push(row.try_get("id")?);
-        let headers: serde_json::Value = row.try_get("headers")?;
-        let headers = headers.as_object().into_iter().flatten();
+        let Json(headers): Json<BTreeMap<String, String>> = row.try_get("headers")?;
         records.push(Outgoing {
             topic: format!("{}{}", kafka.kafka_topic_prefix, row.try_get::<&str, _>("topic")?),
             key: row.try_get("key")?,
-            headers: headers.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect(),
+            headers: headers.into_iter().collect(),
             body: row.try_get("payload")?,
         });
     }
-    producer.send(&records).await?;
+    send(connection, producer, &records).await?;
     sqlx::query("DELETE FROM outbox WHERE id = ANY($1)").bind(&ids).execute(connection).await?;
     Ok(ids.len())
+}
+
+/// Waits for the broker's word, says so, and shows the database meanwhile that this relay lives.
+async fn send(
+    connection: &mut PgConnection,
+    producer: &Producer,
+    records: &[Outgoing],
+) -> anyhow::Result<()> {
+    let sent = producer.send(records);
+    tokio::pin!(sent);
+    loop {
+        tokio::select! {
+            sent = &mut sent => return sent,
+            () = tokio::time::sleep(PATIENCE) => {
+                tracing::warn!(events = records.len(), "outbox waits for Kafka");
+                connection.execute("SELECT 1").await?;
+            }
+        }
+    }
 }
 
 /// Keeps two gauges up to date until the stop: rows that wait, and the age of the oldest in milliseconds.

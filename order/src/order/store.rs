@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use common::outbox;
+use common::outbox::Letters;
 use common::wire::Time;
 use common::wire::event::{OrderChanged, StockCommand};
 use common::wire::id::{OrderId, ProductId, Ticket, UserId};
@@ -234,11 +234,5 @@ pub async fn tell(
     events: &[OrderChanged],
     now: Time,
 ) -> Result<(), sqlx::Error> {
-    if !commands.is_empty() {
-        outbox::put(&mut *tx, SOURCE, commands, now).await?;
-    }
-    if !events.is_empty() {
-        outbox::put(&mut *tx, SOURCE, events, now).await?;
-    }
-    Ok(())
+    Letters::new(SOURCE, now).with(commands).with(events).put(tx).await
 }

@@ -3,7 +3,7 @@
 //! Both are rows of the transaction that makes the version, under the product's row lock: their order in each topic is
 //! the order of the versions.
 
-use common::outbox;
+use common::outbox::Letters;
 use common::wire::Time;
 use common::wire::event::StockCommand;
 use sqlx::PgConnection;
@@ -16,6 +16,6 @@ use crate::catalog::Product;
 /// # Errors
 /// The database's.
 pub async fn announce(tx: &mut PgConnection, product: &Product, now: Time) -> Result<(), sqlx::Error> {
-    outbox::put(tx, SOURCE, &[StockCommand::Terms(product.terms())], now).await?;
-    outbox::put(tx, SOURCE, &[product.snapshot()], now).await
+    let (terms, snapshot) = (StockCommand::Terms(product.terms()), product.snapshot());
+    Letters::new(SOURCE, now).with(&[terms]).with(&[snapshot]).put(tx).await
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use common::auth::Caller;
 use common::http::extract::{IdempotencyKey, Json, Path};
-use common::outbox;
+use common::outbox::Letters;
 use common::wire::event::{Adjust, StockCommand};
 use common::wire::id::ProductId;
 use garde::Validate;
@@ -69,7 +69,7 @@ pub async fn adjust(
     if is_new {
         let (adjustment_id, delta) = (request.adjustment_id, request.delta);
         let command = Adjust { product_id: product, adjustment_id, delta, by: caller.user, at: now };
-        outbox::put(&mut tx, SOURCE, &[StockCommand::Adjust(command)], now).await?;
+        Letters::new(SOURCE, now).with(&[StockCommand::Adjust(command)]).put(&mut tx).await?;
     }
     tx.commit().await?;
     app.nudge.now();

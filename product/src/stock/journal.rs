@@ -1,7 +1,7 @@
 //! One batch, one transaction: cursor, counts, reservations, adjustments, ledger, dead letters, outbox.
 
 use common::kafka::consumer::{Unreadable, dead_letter};
-use common::outbox;
+use common::outbox::Letters;
 use common::wire::Time;
 use common::wire::event::{STOCK_COMMANDS, StockDecided};
 use common::wire::id::ProductId;
@@ -88,9 +88,7 @@ pub async fn write(pool: &PgPool, kafka: &common::config::Kafka, batch: &Batch<'
     }
     let records: Vec<StockDecided> =
         batch.effects.products.iter().filter_map(|(product, change)| change.record(*product)).collect();
-    if !records.is_empty() {
-        outbox::put(&mut tx, SOURCE, &records, batch.now).await?;
-    }
+    Letters::new(SOURCE, batch.now).with(&records).put(&mut tx).await?;
     tx.commit().await?;
     Ok(())
 }
