@@ -26,6 +26,9 @@ const BATCH_MAX: usize = 128;
 /// Orders that wait at most; more are refused at once. At the rate that the platform is built for this is a fifth of a
 /// second.
 const WAITING_MAX: usize = 1_024;
+/// Events that wait for the log at most: the broker is away, or slower than the orders. New orders are refused then,
+/// rather than promised a decision that is many seconds away.
+const UNSENT_MAX: i64 = 50_000;
 /// Orders that are tried again on their own at a time, whatever batch they come from: each takes a connection, and the
 /// batches need some too.
 const ALONE_MAX: usize = 4;
@@ -84,6 +87,13 @@ impl Placer {
     /// # Errors
     /// [`Error::TicketUsed`], [`Error::KeyReused`], [`Error::InProgress`], [`Error::Unavailable`], or the database's.
     pub async fn place(&self, wanted: Wanted) -> Result<Placed, Error> {
+        let unsent = self.0.metrics.outbox_rows.get();
+        if unsent > UNSENT_MAX {
+            return Err(Error::Unavailable(
+                "overloaded",
+                anyhow::anyhow!("{unsent} events wait for the log"),
+            ));
+        }
         let (reply, placed) = oneshot::channel();
         let begin = {
             let mut queue = self.queue();

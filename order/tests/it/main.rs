@@ -8,6 +8,7 @@ mod cancel;
 mod decide;
 mod late;
 mod live;
+mod outage;
 mod pay;
 mod place;
 mod provider;
