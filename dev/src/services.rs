@@ -126,7 +126,9 @@ impl Plan {
         if !self.topic_prefix.is_empty() {
             settings.push(("KAFKA_TOPIC_PREFIX", self.topic_prefix.clone()));
         }
-        settings.extend(self.database(instance.service).map(|url| ("DATABASE_URL", url)));
+        // Who holds a lock or runs a query is read in `pg_stat_activity`.
+        let named = |url| format!("{url}?application_name={}", instance.name);
+        settings.extend(self.database(instance.service).map(|url| ("DATABASE_URL", named(url))));
         settings
     }
 

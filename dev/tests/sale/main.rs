@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod buy;
+mod chaos;
 mod crash;
 mod dashboard;
 #[path = "../infra/dashboard.rs"]

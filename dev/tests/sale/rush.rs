@@ -10,6 +10,16 @@ use crate::shop::{Shop, shared};
 
 /// Plays a sale with `shoppers` for `units` on a stack; returns the report, whatever it says.
 pub(crate) fn start(stack: &Stack, shoppers: u32, units: u32, name: &str) -> (std::process::Child, PathBuf) {
+    start_with(stack, (shoppers, units), name, &[])
+}
+
+/// As [`start`], with further arguments.
+pub(crate) fn start_with(
+    stack: &Stack,
+    (shoppers, units): (u32, u32),
+    name: &str,
+    terms: &[&str],
+) -> (std::process::Child, PathBuf) {
     let report = stack.logs().join(format!("{name}.json"));
     let log =
         std::fs::File::create(stack.logs().join(format!("{name}.log"))).expect("the log folder is there");
@@ -18,6 +28,7 @@ pub(crate) fn start(stack: &Stack, shoppers: u32, units: u32, name: &str) -> (st
         .arg(stack.json_path())
         .args(["--shoppers", &shoppers.to_string(), "--units", &units.to_string(), "--json"])
         .arg(&report)
+        .args(terms)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a file can be shared"))
         .stderr(log)
