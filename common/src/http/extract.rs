@@ -122,10 +122,18 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        let axum::extract::Query(value) =
-            query.map_err(|rejection| Failure::field("query", rejection.body_text()))?;
+        let axum::extract::Query(value) = query.map_err(|rejection| misread(&rejection.body_text()))?;
         value.validate().map_err(|report| invalid(&report))?;
         Ok(Self(value))
+    }
+}
+
+/// axum says `Failed to deserialize query string: priceMin: invalid digit …`, or the same without a parameter.
+fn misread(text: &str) -> Failure {
+    let rule = text.rsplit_once("query string: ").map_or(text, |(_, rule)| rule);
+    match rule.split_once(": ") {
+        Some((field, rule)) if !field.contains(' ') => Failure::field(field, rule),
+        _ => Failure::field("query", rule),
     }
 }
 
