@@ -60,6 +60,16 @@ fn a_product_snapshot_without_the_lengths_of_a_wait_has_the_usual_ones() {
 }
 
 #[test]
+fn a_product_snapshot_of_before_states_were_told_has_none() {
+    let mut older = sample("product.changed.v1");
+    for name in ["state", "stateVersion"] {
+        older.as_object_mut().unwrap().remove(name).unwrap();
+    }
+    let read: ProductSnapshot = serde_json::from_value(older).unwrap();
+    assert_eq!((read.state, read.state_version), (None, 0));
+}
+
+#[test]
 fn steps_of_rooms_round_trip() {
     round_trip::<QueueSteps>("queue.steps.v1");
 }

@@ -101,7 +101,7 @@ impl Plan {
         let listen = format!("127.0.0.1:{}", instance.port);
         let mut settings = match instance.service {
             "user" => vec![("USER_LISTEN", listen), ("IDENTITY_KEY_FILE", path(&self.keys.identity))],
-            "product" => vec![("PRODUCT_LISTEN", listen)],
+            "product" => vec![("PRODUCT_LISTEN", listen), ("QUEUE_URL", self.first("queue-server"))],
             "order" => self.order(listen),
             "queue-server" => vec![
                 ("QUEUE_LISTEN", listen),

@@ -8,7 +8,13 @@ use common::wire::id::UserId;
 use common::wire::token::Role;
 use sqlx::postgres::PgPool;
 
+use crate::catalog::pages::Pages;
 use crate::error::Error;
+use crate::import::remote::Hosts;
+use crate::import::work::Bell;
+use crate::search::http::Answers;
+use crate::seller::live::Watchers;
+use crate::seller::sale::Sales;
 
 /// The service's `ce_source`.
 pub const SOURCE: &str = "product";
@@ -18,6 +24,20 @@ pub const SOURCE: &str = "product";
 pub struct App {
     /// Connections for requests.
     pub pg: PgPool,
+    /// Connections for searches: their plans are made anew for each.
+    pub searches: PgPool,
+    /// What was searched for in the last second.
+    pub answers: Answers,
+    /// Product pages of the last second.
+    pub pages: Pages,
+    /// Wakes this process's importers.
+    pub imports: Bell,
+    /// What imports may read.
+    pub import_hosts: Hosts,
+    /// Figures of sales of the last second.
+    pub sales: Sales,
+    /// Who watches sales.
+    pub watchers: Watchers,
     /// Who is calling.
     pub verifier: Verifier,
     /// Where time comes from.

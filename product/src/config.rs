@@ -6,6 +6,8 @@ use clap::Parser;
 use common::clock::Clock;
 use common::config::{Kafka, Pg, Telemetry, Trust};
 
+use crate::import::remote::Hosts;
+
 /// The product service: catalogue, sales and the stock of every product.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "product", version)]
@@ -13,6 +15,13 @@ pub struct Config {
     /// Where it listens.
     #[arg(long, env = "PRODUCT_LISTEN", default_value = "127.0.0.1:8082")]
     pub listen: SocketAddr,
+    /// Hosts whose JSON APIs sellers may import products from, separated by commas: `name` or `name:port`, either with
+    /// `=address` behind it instead of the name's own addresses, which must not be inner ones. None by default.
+    #[arg(long, env = "PRODUCT_IMPORT_HOSTS", default_value = "")]
+    pub import_hosts: Hosts,
+    /// Where queue-server is: for the figures of waiting rooms.
+    #[arg(long, env = "QUEUE_URL", default_value = "http://127.0.0.1:8084")]
+    pub queue_url: String,
     /// Its database.
     #[command(flatten)]
     pub pg: Pg,

@@ -21,6 +21,24 @@ pub enum Error {
     /// No such product, or it was withdrawn.
     #[error("there is no such product")]
     UnknownProduct,
+    /// It was changed since the client saw it.
+    #[error("it was changed since the version that If-Match names; read it again")]
+    Outdated,
+    /// A category of this code exists, or did.
+    #[error("a category of this code or name exists")]
+    CategoryExists,
+    /// A category in use cannot be withdrawn.
+    #[error("the category still has products or categories below it")]
+    CategoryInUse,
+    /// A draft has no sale whose units could be moved.
+    #[error("the product is a draft: change its stock by PUT")]
+    IsDraft,
+    /// No such import.
+    #[error("there is no such import")]
+    UnknownImport,
+    /// A body of another kind than the route takes.
+    #[error("the body is text/csv or application/json")]
+    MediaType,
     /// The role may not, or the thing belongs to somebody else.
     #[error("this account may not do that")]
     Forbidden,
@@ -36,23 +54,39 @@ pub enum Error {
     /// The same key came with another body.
     #[error("the Idempotency-Key was used with another body")]
     KeyReused,
+    /// The account has as many streams open as it may.
+    #[error("10 streams of this account are open here")]
+    TooManyStreams,
     /// The database's word, for the log.
     #[error("internal error")]
     Database(#[from] sqlx::Error),
 }
 
 impl Error {
+    /// One field breaks a rule.
+    #[must_use]
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "validation-failed"),
             Self::UnknownCompany => (StatusCode::NOT_FOUND, "unknown-company"),
             Self::UnknownCategory => (StatusCode::NOT_FOUND, "unknown-category"),
             Self::UnknownProduct => (StatusCode::NOT_FOUND, "unknown-product"),
+            Self::Outdated => (StatusCode::PRECONDITION_FAILED, "outdated"),
+            Self::CategoryExists => (StatusCode::CONFLICT, "category-exists"),
+            Self::CategoryInUse => (StatusCode::CONFLICT, "category-in-use"),
+            Self::IsDraft => (StatusCode::CONFLICT, "product-is-draft"),
+            Self::UnknownImport => (StatusCode::NOT_FOUND, "unknown-import"),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::AccessTokenRequired => (StatusCode::FORBIDDEN, "access-token-required"),
             Self::CompanyHasProducts => (StatusCode::CONFLICT, "company-has-products"),
             Self::SaleStarted(_) => (StatusCode::CONFLICT, "sale-started"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused"),
+            Self::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "too-many-streams"),
             Self::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error"),
         }
     }

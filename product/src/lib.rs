@@ -1,28 +1,38 @@
 //! The product service: catalogue, sales, and the stock of every product.
 //!
 //! It owns the database `product` with the tables `company`, `category`, `product`, `product_option`,
-//! `adjustment_request`, `stock`, `stock_cursor`, `reservation`, `stock_adjustment`, `stock_ledger`, `dead_letter` and
-//! `outbox`, and the topics `stock.decisions.v1` and `product.events.v1`. `stock.commands.v1` it shares with the order
+//! `adjustment_request`, `stock`, `stock_cursor`, `stock_turn`, `reservation`, `stock_adjustment`,
+//! `stock_ledger`, `search_word`, `import`, `import_page`, `import_batch`, `import_rejection`, `room_figure`,
+//! `dead_letter` and `outbox`, and the topics `stock.decisions.v1` and `product.events.v1`. `stock.commands.v1` it shares with the order
 //! service: both write it, only this one reads it.
 //!
 //! | room | what |
 //! |---|---|
 //! | [`company`] | what a seller sells as |
-//! | [`catalog`] | products, options, categories |
-//! | [`sale`] | where a sale stands; telling others of a new version |
+//! | [`catalog`] | products and their options; their pages |
+//! | [`category`] | the tree that products hang in |
+//! | [`sale`] | where a sale stands; telling others of a new version or state |
+//! | [`search`] | finding products |
+//! | [`import`] | many products at once |
+//! | [`seller`] | what sellers see of their own |
 //! | [`stock`] | who gets a unit: one writer per partition of the commands |
-//! | [`field`], [`page`] | checking bodies, lists by page |
+//! | [`field`], [`page`], [`etag`] | checking bodies, lists by page, versions as entity tags |
 
 pub mod app;
 pub mod catalog;
+pub mod category;
 pub mod company;
 pub mod config;
 pub mod error;
+pub mod etag;
 pub mod field;
+pub mod import;
 pub mod metrics;
 pub mod page;
 pub mod routes;
 pub mod sale;
+pub mod search;
+pub mod seller;
 pub mod stock;
 
 use anyhow::Context as _;
@@ -30,19 +40,26 @@ use axum::Router;
 use common::auth::Verifier;
 use common::auth::jwks::KeySet;
 use common::auth::key::InternalKey;
+use common::client::Client;
 use common::http::door::serve_when_open;
+use common::kafka::consumer::{Lag, Source};
 use common::kafka::create_topics;
 use common::kafka::producer::Producer;
 use common::outbox::{self, Nudge};
 use common::stop::Stop;
-use common::wire::event::{PRODUCT_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS};
+use common::wire::event::{PRODUCT_EVENTS, QUEUE_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS};
 use prometheus::Registry;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 
 use crate::app::App;
+use crate::catalog::pages::Pages;
 use crate::config::Config;
+use crate::import::work::Bell;
 use crate::metrics::Metrics;
+use crate::search::http::Answers;
+use crate::seller::live::Watchers;
+use crate::seller::sale::Sales;
 use crate::stock::lane::Stage;
 
 /// The tables.
@@ -68,9 +85,16 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
     let verifier = Verifier::new(identities, passes, internal, clock.clone());
 
     let pg = common::pg::open(&config.pg, &MIGRATIONS, stop).await?;
-    create_topics(kafka, &[STOCK_COMMANDS, STOCK_DECISIONS, PRODUCT_EVENTS], stop).await?;
+    create_topics(kafka, &[STOCK_COMMANDS, STOCK_DECISIONS, PRODUCT_EVENTS, QUEUE_EVENTS], stop).await?;
     let producer = Producer::new(kafka).context("producer")?;
     let nudge = Nudge::default();
+    let rooms = Source {
+        kafka: kafka.clone(),
+        group: seller::events::GROUP,
+        producer: producer.clone(),
+        lag: Lag::default(),
+    };
+    stop.spawn("figures", seller::events::run(rooms, pg.clone(), metrics.clone(), stop.clone()));
     let relay = outbox::relay(pg.clone(), kafka.clone(), producer, nudge.clone(), stop.clone());
     stop.spawn("outbox relay", relay);
     let (rows, age_ms) = (metrics.outbox_rows.clone(), metrics.outbox_age_ms.clone());
@@ -83,5 +107,31 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
         nudge: nudge.clone(),
         stop: stop.clone(),
     });
-    Ok(routes::routes(App { pg, verifier, clock: clock.clone(), nudge }))
+    let app = App {
+        searches: search::store::pool(&pg, config.pg.database_pool_max),
+        answers: Answers::default(),
+        pages: Pages::default(),
+        imports: Bell::default(),
+        import_hosts: config.import_hosts.clone(),
+        sales: Sales::new(Client::new(&config.queue_url, verifier.clone())?),
+        watchers: Watchers::new(stop.clone()),
+        pg,
+        verifier,
+        clock: clock.clone(),
+        nudge,
+    };
+    start(&app, stop);
+    Ok(routes::routes(app))
+}
+
+/// What runs beside the requests, the stock stage and the outbox apart.
+fn start(app: &App, stop: &Stop) {
+    let (pg, clock) = (|| app.pg.clone(), || app.clock.clone());
+    stop.spawn("turns of sales", sale::turn::run(pg(), clock(), app.nudge.clone(), stop.clone()));
+    stop.spawn("changes of pages", catalog::pages::listen(pg(), app.pages.clone(), stop.clone()));
+    for _ in 0..import::work::WORKERS {
+        stop.spawn("importer", import::work::run(pg(), clock(), app.imports.clone(), stop.clone()));
+    }
+    let (hosts, bell) = (app.import_hosts.clone(), app.imports.clone());
+    stop.spawn("fetcher of pages", import::fetch::run(pg(), clock(), hosts, bell, stop.clone()));
 }

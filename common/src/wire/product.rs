@@ -10,6 +10,8 @@ use super::money::Won;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SaleState {
+    /// Not published: only its owner and ADMIN see it.
+    Draft,
     /// Before `saleStartTime`.
     Scheduled,
     /// Between start and end, with units to sell.
@@ -18,6 +20,23 @@ pub enum SaleState {
     SoldOut,
     /// After `saleEndTime`.
     Ended,
+}
+
+impl SaleState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Draft, Self::Scheduled, Self::OnSale, Self::SoldOut, Self::Ended];
+
+    /// As on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Scheduled => "scheduled",
+            Self::OnSale => "onSale",
+            Self::SoldOut => "soldOut",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 /// What happens to a waiting shopper who registers again.
@@ -140,6 +159,13 @@ pub struct ProductSnapshot {
     pub queue: QueuePolicy,
     /// Withdrawn by its owner.
     pub deleted: bool,
+    /// Where the sale stood when this was told; each change of it is told once, with the same `version`. Absent in
+    /// records of before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<SaleState>,
+    /// Rises by one with every state that is told; 0 where `state` is absent.
+    #[serde(default)]
+    pub state_version: i64,
     /// Who changed it last.
     pub changed_by: UserId,
 }
@@ -187,6 +213,9 @@ pub struct ProductView {
     pub stock: i64,
     /// Units per shopper.
     pub purchase_limit: u32,
+    /// IANA zone in which the sale's window was entered, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sale_zone: Option<String>,
     /// How its room lets people in.
     pub queue: QueuePolicy,
     /// When it was registered.
@@ -223,4 +252,7 @@ pub struct CategoryView {
     pub category_code: i32,
     /// Its name.
     pub category_name: String,
+    /// The category that it belongs to; absent at the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_code: Option<i32>,
 }

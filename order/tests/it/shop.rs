@@ -73,6 +73,8 @@ pub(crate) fn product(id: i64, now: Time) -> ProductSnapshot {
         purchase_limit: 5,
         queue: QueuePolicy::default(),
         deleted: false,
+        state: None,
+        state_version: 0,
         changed_by: UserId(900),
     }
 }

@@ -1,10 +1,12 @@
-//! The catalogue: products with their options, and the categories they are in.
+//! The catalogue: products with their options.
 //!
 //! - [`rules`]: which fields a product may have, and which of them a running sale may change.
 //! - [`store`]: SQL. [`http`]: what sellers do. [`browse`]: what everybody sees.
+//! - [`pages`]: product pages of the last second.
 
 pub mod browse;
 pub mod http;
+pub mod pages;
 pub mod rules;
 pub mod store;
 
@@ -12,7 +14,9 @@ use common::wire::Time;
 use common::wire::event::Terms;
 use common::wire::id::{CompanyId, ProductId, UserId};
 use common::wire::money::Won;
-use common::wire::product::{OptionView, ProductSnapshot, ProductSummary, ProductView, QueuePolicy};
+use common::wire::product::{
+    OptionView, ProductSnapshot, ProductSummary, ProductView, QueuePolicy, SaleState,
+};
 use garde::Validate;
 use serde::Deserialize;
 
@@ -20,8 +24,8 @@ use crate::sale;
 
 /// What a seller says of a product.
 ///
-/// `companyId` and `stock` belong to the registration alone. What has a default at registration keeps its value when
-/// a change does not name it.
+/// `companyId` belongs to the registration alone, `stock` to the time before the product is published. What has a
+/// default at registration keeps its value when a change does not name it.
 #[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[garde(allow_unvalidated)]
@@ -40,12 +44,16 @@ pub struct Wish {
     pub stock: Option<i64>,
     /// At most 50.
     pub product_options: Option<Vec<OptionWish>>,
-    /// A seeded category.
+    /// A category.
     pub category_code: i32,
-    /// May be in the past: then the sale is open at once.
-    pub sale_start_time: Time,
+    /// May be in the past: then the sale is open at once. RFC 3339, or a local time of `saleZone` without offset.
+    pub sale_start_time: String,
     /// In the future, after the start.
-    pub sale_end_time: Time,
+    pub sale_end_time: String,
+    /// The IANA zone of local times: `Asia/Seoul`.
+    pub sale_zone: Option<String>,
+    /// Not published yet; false by default, and once false always.
+    pub draft: Option<bool>,
     /// Units per shopper, 1 to 100; 1 by default.
     pub purchase_limit: Option<i64>,
     /// Keys of at most 10 pictures.
@@ -85,12 +93,36 @@ pub struct Fields {
     pub sale_start_time: Time,
     /// First moment after it.
     pub sale_end_time: Time,
+    /// IANA zone in which the window was entered.
+    pub sale_zone: Option<String>,
+    /// Not published yet.
+    pub draft: bool,
     /// Units per shopper.
     pub purchase_limit: u32,
     /// Keys of its pictures.
     pub images: Vec<String>,
     /// How its room lets people in.
     pub queue: QueuePolicy,
+}
+
+impl Fields {
+    /// Where a sale with this window stands at `now`, with so many units available.
+    #[must_use]
+    pub fn state(&self, now: Time, available: i64) -> SaleState {
+        if self.draft {
+            return SaleState::Draft;
+        }
+        sale::rules::state(now, self.sale_start_time, self.sale_end_time, available)
+    }
+
+    /// When the clock will change that state next.
+    #[must_use]
+    pub fn turns_at(&self, now: Time) -> Option<Time> {
+        if self.draft {
+            return None;
+        }
+        sale::rules::turn(now, self.sale_start_time, self.sale_end_time)
+    }
 }
 
 /// A product as stored.
@@ -112,8 +144,12 @@ pub struct Product {
     pub initial_stock: i64,
     /// Units that can be ordered now.
     pub available: i64,
-    /// Rises with every change.
+    /// Rises with every change: the product's entity tag.
     pub version: i64,
+    /// The state that was told last.
+    pub told: SaleState,
+    /// Rises with every state that is told.
+    pub state_version: i64,
     /// Rises with every change of a price.
     pub price_version: i64,
     /// When it was registered.
@@ -127,6 +163,12 @@ pub struct Product {
 }
 
 impl Product {
+    /// Where its sale stands.
+    #[must_use]
+    pub fn state(&self, now: Time) -> SaleState {
+        self.fields.state(now, self.available)
+    }
+
     /// What everybody may see.
     #[must_use]
     pub fn summary(&self, now: Time) -> ProductSummary {
@@ -142,7 +184,7 @@ impl Product {
             images: self.fields.images.clone(),
             sale_start_time,
             sale_end_time,
-            state: sale::rules::state(now, sale_start_time, sale_end_time, self.available),
+            state: self.state(now),
         }
     }
 
@@ -155,6 +197,7 @@ impl Product {
             product_options: self.options.clone(),
             stock: self.available,
             purchase_limit: self.fields.purchase_limit,
+            sale_zone: self.fields.sale_zone.clone(),
             queue: self.fields.queue.clone(),
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -179,6 +222,8 @@ impl Product {
             purchase_limit: self.fields.purchase_limit,
             queue: self.fields.queue.clone(),
             deleted: self.deleted_at.is_some(),
+            state: Some(self.told),
+            state_version: self.state_version,
             changed_by: self.updated_by,
         }
     }

@@ -9,6 +9,7 @@ use super::{Fields, OptionWish, Wish};
 use crate::error::Error;
 use crate::field::Report;
 use crate::sale::rules::check_policy;
+use crate::sale::zone;
 
 /// Units at registration, and of one adjustment, at most.
 pub const STOCK_MAX: i64 = 10_000_000;
@@ -37,6 +38,8 @@ pub struct Registration {
 pub struct Change {
     /// The fields after it.
     pub fields: Fields,
+    /// Units that a draft will begin with.
+    pub stock: Option<i64>,
     /// A price is another one.
     pub reprices: bool,
     /// The options are others.
@@ -48,9 +51,9 @@ pub struct Change {
 /// # Errors
 /// [`Error::Invalid`] with every field that breaks a rule.
 pub fn registration(wish: Wish, now: Time) -> Result<Registration, Error> {
-    let (company_id, stock) = (wish.company_id, wish.stock);
-    let fields = complete(wish, None);
     let mut report = Report::default();
+    let (company_id, stock) = (wish.company_id, wish.stock);
+    let fields = complete(wish, None, &mut report);
     report.require(company_id.is_some(), "companyId", "is required");
     report.require(stock.is_some(), "stock", "is required");
     report.number("stock", stock.unwrap_or_default(), 0..=STOCK_MAX);
@@ -71,21 +74,25 @@ pub fn registration(wish: Wish, now: Time) -> Result<Registration, Error> {
 pub fn change(wish: Wish, was: &Fields, now: Time) -> Result<Change, Error> {
     let mut report = Report::default();
     report.require(wish.company_id.is_none(), "companyId", "is set at registration alone");
-    let rule = "is set at registration; later POST …/stock adds or takes units";
-    report.require(wish.stock.is_none(), "stock", rule);
-    let fields = complete(wish, Some(was));
+    let rule = "is set before the product is published; later POST …/stock adds or takes units";
+    report.require(wish.stock.is_none() || was.draft, "stock", rule);
+    report.number("stock", wish.stock.unwrap_or_default(), 0..=STOCK_MAX);
+    let withdrawn = wish.draft == Some(true) && !was.draft;
+    report.require(!withdrawn, "draft", "a published product is no draft again");
+    let stock = wish.stock;
+    let fields = complete(wish, Some(was), &mut report);
     check(&fields, &mut report);
-    let same_end = fields.sale_end_time == was.sale_end_time;
+    let same_end = fields.sale_end_time == was.sale_end_time && fields.draft == was.draft;
     report.require(same_end || fields.sale_end_time > now, "saleEndTime", "is in the future");
     report.verdict()?;
-    if now >= was.sale_start_time {
+    if !was.draft && now >= was.sale_start_time {
         check_running(&fields, was)?;
     }
     let replaces_options = fields.options != was.options;
     let reprices = replaces_options
         || fields.original_price != was.original_price
         || fields.discounted_price != was.discounted_price;
-    Ok(Change { fields, reprices, replaces_options })
+    Ok(Change { fields, stock, reprices, replaces_options })
 }
 
 /// Once a sale has begun, shoppers rely on what they saw: only its end, its texts and its room may change.
@@ -104,8 +111,23 @@ fn check_running(fields: &Fields, was: &Fields) -> Result<(), Error> {
     if broken.is_empty() { Ok(()) } else { Err(Error::SaleStarted(broken)) }
 }
 
+/// A window that breaks no rule: stands in the place of times that could not be read, which are reported by then.
+const UNREAD: (Time, Time) = (moment(TIMES_S.start), moment(TIMES_S.end - 1));
+
+const fn moment(second: i64) -> Time {
+    DateTime::from_timestamp(second, 0).expect("chrono holds the years 2000 to 2200")
+}
+
 /// Fills in what was not named: from the product as it was, or the defaults.
-fn complete(wish: Wish, was: Option<&Fields>) -> Fields {
+fn complete(wish: Wish, was: Option<&Fields>, report: &mut Report) -> Fields {
+    let sale_zone = wish.sale_zone.or_else(|| was.and_then(|was| was.sale_zone.clone()));
+    let zone = zone::named(sale_zone.as_deref(), report);
+    let mut read = |field: &str, text: &str, unread| {
+        let at = zone::moment(text, zone);
+        report.require(at.is_ok(), field, at.as_ref().err().cloned().unwrap_or_default());
+        // PostgreSQL keeps microseconds: a stored moment equals the one answered.
+        at.map_or(unread, |at| at.trunc_subsecs(6))
+    };
     Fields {
         product_name: wish.product_name,
         description: wish.description.or_else(|| was.map(|was| was.description.clone())).unwrap_or_default(),
@@ -113,9 +135,10 @@ fn complete(wish: Wish, was: Option<&Fields>) -> Fields {
         discounted_price: wish.discounted_price,
         options: wish.product_options.or_else(|| was.map(|was| was.options.clone())).unwrap_or_default(),
         category_code: wish.category_code,
-        // PostgreSQL keeps microseconds: a stored moment equals the one answered.
-        sale_start_time: wish.sale_start_time.trunc_subsecs(6),
-        sale_end_time: wish.sale_end_time.trunc_subsecs(6),
+        sale_start_time: read("saleStartTime", &wish.sale_start_time, UNREAD.0),
+        sale_end_time: read("saleEndTime", &wish.sale_end_time, UNREAD.1),
+        sale_zone,
+        draft: wish.draft.unwrap_or_else(|| was.is_some_and(|was| was.draft)),
         // Out of range becomes 0, which the check refuses.
         purchase_limit: match wish.purchase_limit {
             Some(limit) => u32::try_from(limit).unwrap_or(0),
@@ -191,8 +214,10 @@ mod tests {
                 option_price: Won(-100),
             }]),
             category_code: 1_000,
-            sale_start_time: now() - TimeDelta::seconds(57),
-            sale_end_time: now() + TimeDelta::hours(1),
+            sale_start_time: (now() - TimeDelta::seconds(57)).to_rfc3339(),
+            sale_end_time: (now() + TimeDelta::hours(1)).to_rfc3339(),
+            sale_zone: None,
+            draft: None,
             purchase_limit: None,
             images: None,
             queue: None,
@@ -217,7 +242,7 @@ mod tests {
     #[test]
     fn every_broken_rule_names_its_field() {
         type Spoil = fn(&mut Wish);
-        let table: [(&str, Spoil); 22] = [
+        let table: [(&str, Spoil); 25] = [
             ("companyId", |w| w.company_id = None),
             ("stock", |w| w.stock = None),
             ("stock", |w| w.stock = Some(-1)),
@@ -236,8 +261,11 @@ mod tests {
             ("productOptions[0].optionValue", |w| options(w)[0].option_value = String::new()),
             ("productOptions[0].optionPrice", |w| options(w)[0].option_price = Won(-900)),
             ("productOptions[0].optionPrice", |w| options(w)[0].option_price = Won(i64::MAX)),
-            ("saleEndTime", |w| w.sale_end_time = w.sale_start_time),
-            ("saleStartTime", |w| w.sale_start_time = DateTime::UNIX_EPOCH),
+            ("saleEndTime", |w| w.sale_end_time = w.sale_start_time.clone()),
+            ("saleStartTime", |w| w.sale_start_time = "1970-01-01T00:00:00Z".into()),
+            ("saleStartTime", |w| w.sale_start_time = "tomorrow".into()),
+            ("saleEndTime", |w| w.sale_end_time = "2027-01-15T10:00".into()),
+            ("saleZone", |w| w.sale_zone = Some("Atlantis".into())),
             ("images[0]", |w| w.images = Some(vec![String::new()])),
             ("queue.count", |w| w.queue = Some(QueuePolicy { count: 0, ..QueuePolicy::default() })),
         ];
@@ -250,7 +278,7 @@ mod tests {
         many.product_options = Some(options(&mut wish()).iter().cycle().take(51).cloned().collect());
         assert_eq!(broken(many), ["productOptions"]);
         let mut over = wish();
-        over.sale_end_time = now();
+        over.sale_end_time = now().to_rfc3339();
         assert_eq!(broken(over), ["saleEndTime"]);
     }
 
@@ -283,7 +311,7 @@ mod tests {
         let mut allowed = later();
         allowed.product_name = "lamp, new".into();
         allowed.description = Some("bright".into());
-        allowed.sale_end_time += TimeDelta::hours(1);
+        allowed.sale_end_time = (now() + TimeDelta::hours(2)).to_rfc3339();
         allowed.queue = Some(QueuePolicy { count: 7, ..QueuePolicy::default() });
         let made = change(allowed, &was, now()).unwrap();
         assert!(!made.reprices && !made.replaces_options);
@@ -303,12 +331,30 @@ mod tests {
     }
 
     #[test]
+    fn a_draft_may_change_all_of_it_until_it_is_published() {
+        let draft = Wish { draft: Some(true), ..wish() };
+        let was = registration(draft, now()).unwrap().fields;
+        let much = Wish { discounted_price: Won(800), purchase_limit: Some(2), stock: Some(7), ..later() };
+        let made = change(much.clone(), &was, now()).unwrap();
+        assert!(made.fields.draft && made.reprices && made.stock == Some(7));
+        let published = change(Wish { draft: Some(false), ..much }, &was, now()).unwrap();
+        assert!(!published.fields.draft);
+        let back = Wish { draft: Some(true), ..later() };
+        let Err(Error::Invalid(errors)) = change(back, &published.fields, now()) else { panic!("accepted") };
+        assert_eq!(errors[0].field, "draft");
+        // What waited too long is not published into the past.
+        let late = Wish { draft: Some(false), ..later() };
+        let Err(Error::Invalid(errors)) = change(late, &was, was.sale_end_time) else { panic!("accepted") };
+        assert_eq!(errors[0].field, "saleEndTime");
+    }
+
+    #[test]
     fn an_ended_sale_keeps_its_end_but_gets_no_new_one_in_the_past() {
         let was = registration(wish(), now()).unwrap().fields;
         let after = was.sale_end_time + TimeDelta::seconds(1);
         assert!(change(later(), &was, after).is_ok());
         let mut moved = later();
-        moved.sale_end_time -= TimeDelta::seconds(1);
+        moved.sale_end_time = now().to_rfc3339();
         assert!(matches!(change(moved, &was, after), Err(Error::Invalid(_))));
     }
 }

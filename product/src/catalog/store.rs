@@ -4,7 +4,7 @@ use common::pg::OnConstraint as _;
 use common::wire::Time;
 use common::wire::id::{CompanyId, OptionId, ProductId, UserId};
 use common::wire::money::Won;
-use common::wire::product::{CategoryView, OptionView, QueuePolicy};
+use common::wire::product::{OptionView, QueuePolicy, SaleState};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -19,46 +19,6 @@ pub struct Stamp {
     pub by: UserId,
     /// When.
     pub at: Time,
-}
-
-/// A row of the public list.
-#[derive(Debug)]
-pub struct Listed {
-    /// The product.
-    pub product_id: ProductId,
-    /// Its company.
-    pub company_id: CompanyId,
-    /// The company's name.
-    pub company_name: String,
-    /// Its name.
-    pub product_name: String,
-    /// Price before the discount.
-    pub original_price: Won,
-    /// Price.
-    pub discounted_price: Won,
-    /// Its category.
-    pub category_code: i32,
-    /// Keys of its pictures.
-    pub images: Vec<String>,
-    /// First moment of the sale.
-    pub sale_start_time: Time,
-    /// First moment after it.
-    pub sale_end_time: Time,
-    /// Units that can be ordered now.
-    pub available: i64,
-}
-
-/// What to list, and in which order.
-#[derive(Debug, Default)]
-pub struct Filter<'a> {
-    /// Of this company.
-    pub company: Option<CompanyId>,
-    /// In this category.
-    pub category: Option<i32>,
-    /// With this in its name.
-    pub name: Option<&'a str>,
-    /// One of the documented orders.
-    pub sort: &'a str,
 }
 
 /// Registers a product with its options.
@@ -83,6 +43,9 @@ pub async fn insert(db: &mut PgConnection, new: &Registration, stamp: Stamp) -> 
         Json(&fields.queue) as _,
         stamp.at,
         stamp.by.0,
+        fields.sale_zone,
+        fields.state(stamp.at, new.stock).as_str(),
+        fields.turns_at(stamp.at),
     )
     .fetch_one(&mut *db)
     .await
@@ -145,6 +108,8 @@ pub async fn find(db: &mut PgConnection, product: ProductId) -> Result<Option<Pr
         category_code: row.category_code,
         sale_start_time: row.sale_start_time,
         sale_end_time: row.sale_end_time,
+        sale_zone: row.sale_zone,
+        draft: row.state == SaleState::Draft.as_str(),
         purchase_limit: row.purchase_limit.unsigned_abs(),
         images: row.images,
         queue: row.queue.0,
@@ -159,12 +124,23 @@ pub async fn find(db: &mut PgConnection, product: ProductId) -> Result<Option<Pr
         initial_stock: row.initial_stock,
         available: row.available,
         version: row.version,
+        told: state(&row.state)?,
+        state_version: row.state_version,
         price_version: row.price_version,
         created_at: row.created_at,
         updated_at: row.updated_at,
         updated_by: UserId(row.updated_by),
         deleted_at: row.deleted_at,
     }))
+}
+
+/// A state as it is stored.
+///
+/// # Errors
+/// When it is none.
+pub fn state(text: &str) -> Result<SaleState, sqlx::Error> {
+    let known = SaleState::ALL.into_iter().find(|state| state.as_str() == text);
+    known.ok_or_else(|| sqlx::Error::Decode(format!("sale state {text}").into()))
 }
 
 async fn options(db: &mut PgConnection, product: ProductId) -> Result<Vec<OptionView>, sqlx::Error> {
@@ -196,11 +172,13 @@ pub async fn lock(db: &mut PgConnection, product: ProductId) -> Result<Product, 
 /// [`Error::UnknownCategory`]; the database's.
 pub async fn update(
     db: &mut PgConnection,
-    product: ProductId,
+    was: &Product,
     change: &Change,
     stamp: Stamp,
 ) -> Result<(), Error> {
-    let fields = &change.fields;
+    let (product, fields) = (was.product_id, &change.fields);
+    // A draft has no units yet but those that it will begin with.
+    let available = change.stock.unwrap_or(was.available);
     sqlx::query_file!(
         "src/catalog/sql/update.sql",
         product.0,
@@ -217,6 +195,10 @@ pub async fn update(
         i64::from(change.reprices),
         stamp.at,
         stamp.by.0,
+        fields.sale_zone,
+        fields.state(stamp.at, available).as_str(),
+        fields.turns_at(stamp.at),
+        change.stock,
     )
     .execute(&mut *db)
     .await
@@ -251,7 +233,8 @@ async fn withdraw_options(
 /// The database's.
 pub async fn withdraw(db: &mut PgConnection, product: ProductId, stamp: Stamp) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE product SET version = version + 1, deleted_at = $2, deleted_by = $3, updated_at = $2, updated_by = $3
+        "UPDATE product SET version = version + 1, turns_at = NULL, deleted_at = $2, deleted_by = $3, updated_at = $2,
+                            updated_by = $3
          WHERE product_id = $1",
         product.0,
         stamp.at,
@@ -260,51 +243,4 @@ pub async fn withdraw(db: &mut PgConnection, product: ProductId, stamp: Stamp) -
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// One page of the products that were not withdrawn, and how many there are.
-///
-/// # Errors
-/// The database's.
-pub async fn page(
-    db: &mut PgConnection,
-    filter: &Filter<'_>,
-    limit: i64,
-    offset: i64,
-) -> Result<(Vec<Listed>, i64), sqlx::Error> {
-    let company = filter.company.map(|company| company.0);
-    let total = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM product p
-           WHERE p.deleted_at IS NULL AND ($1::bigint IS NULL OR p.company_id = $1)
-             AND ($2::integer IS NULL OR p.category_code = $2)
-             AND ($3::text IS NULL OR strpos(lower(p.product_name), lower($3)) > 0)"#,
-        company,
-        filter.category,
-        filter.name,
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    let items = sqlx::query_file_as!(
-        Listed,
-        "src/catalog/sql/list.sql",
-        company,
-        filter.category,
-        filter.name,
-        filter.sort,
-        limit,
-        offset
-    )
-    .fetch_all(db)
-    .await?;
-    Ok((items, total))
-}
-
-/// All categories.
-///
-/// # Errors
-/// The database's.
-pub async fn categories(db: &mut PgConnection) -> Result<Vec<CategoryView>, sqlx::Error> {
-    sqlx::query_as!(CategoryView, "SELECT category_code, category_name FROM category ORDER BY category_code")
-        .fetch_all(db)
-        .await
 }

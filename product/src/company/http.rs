@@ -11,7 +11,9 @@ use serde::Deserialize;
 
 use super::{Wish, store};
 use crate::app::{App, must_act_for, must_sell};
+use crate::catalog::store::Stamp;
 use crate::error::Error;
+use crate::etag::{IfMatch, Tagged};
 use crate::field::Report;
 use crate::page::{Listing, Page};
 
@@ -23,12 +25,12 @@ pub async fn register(
     State(app): State<App>,
     caller: Caller,
     Json(wish): Json<Wish>,
-) -> Result<(StatusCode, axum::Json<CompanyView>), Error> {
+) -> Result<(StatusCode, Tagged<CompanyView>), Error> {
     must_sell(&caller)?;
     wish.check()?;
     let mut db = app.pg.acquire().await?;
     let company = store::insert(&mut db, &wish, caller.user, app.clock.now()).await?;
-    Ok((StatusCode::CREATED, axum::Json(company)))
+    Ok((StatusCode::CREATED, Tagged { version: 1, body: company }))
 }
 
 /// `GET /api/companies/{id}`.
@@ -38,9 +40,9 @@ pub async fn register(
 pub async fn show(
     State(app): State<App>,
     Path(company): Path<CompanyId>,
-) -> Result<axum::Json<CompanyView>, Error> {
+) -> Result<Tagged<CompanyView>, Error> {
     let mut db = app.pg.acquire().await?;
-    store::find(&mut db, company).await?.map(axum::Json).ok_or(Error::UnknownCompany)
+    store::find(&mut db, company).await?.ok_or(Error::UnknownCompany)
 }
 
 /// What to list.
@@ -74,36 +76,41 @@ pub async fn list(
 /// `PUT /api/companies/{id}`: its owner, ADMIN.
 ///
 /// # Errors
-/// `validation-failed`, `forbidden`, `unknown-company`.
+/// `validation-failed`, `forbidden`, `unknown-company`, `outdated`.
 pub async fn change(
     State(app): State<App>,
     caller: Caller,
     Path(company): Path<CompanyId>,
+    seen: IfMatch,
     Json(wish): Json<Wish>,
-) -> Result<axum::Json<CompanyView>, Error> {
+) -> Result<Tagged<CompanyView>, Error> {
     must_sell(&caller)?;
     wish.check()?;
     let mut tx = app.pg.begin().await?;
-    let owner = store::lock(&mut tx, company).await?.ok_or(Error::UnknownCompany)?;
-    must_act_for(&caller, owner)?;
-    let changed = store::update(&mut tx, company, &wish, caller.user, app.clock.now()).await?;
+    let locked = store::lock(&mut tx, company).await?.ok_or(Error::UnknownCompany)?;
+    must_act_for(&caller, locked.owner)?;
+    seen.check(locked.version)?;
+    store::update(&mut tx, company, &wish, Stamp { by: caller.user, at: app.clock.now() }).await?;
+    let changed = store::find(&mut tx, company).await?.ok_or(Error::UnknownCompany)?;
     tx.commit().await?;
-    Ok(axum::Json(changed))
+    Ok(changed)
 }
 
 /// `DELETE /api/companies/{id}` → 204: its owner, ADMIN; only without products.
 ///
 /// # Errors
-/// `forbidden`, `unknown-company`, `company-has-products`.
+/// `forbidden`, `unknown-company`, `company-has-products`, `outdated`.
 pub async fn withdraw(
     State(app): State<App>,
     caller: Caller,
     Path(company): Path<CompanyId>,
+    seen: IfMatch,
 ) -> Result<StatusCode, Error> {
     must_sell(&caller)?;
     let mut tx = app.pg.begin().await?;
-    let owner = store::lock(&mut tx, company).await?.ok_or(Error::UnknownCompany)?;
-    must_act_for(&caller, owner)?;
+    let locked = store::lock(&mut tx, company).await?.ok_or(Error::UnknownCompany)?;
+    must_act_for(&caller, locked.owner)?;
+    seen.check(locked.version)?;
     if store::has_products(&mut tx, company).await? {
         return Err(Error::CompanyHasProducts);
     }

@@ -6,6 +6,8 @@ use common::wire::product::CompanyView;
 use sqlx::PgConnection;
 
 use super::Wish;
+use crate::catalog::store::Stamp;
+use crate::etag::Tagged;
 
 /// Registers a company.
 ///
@@ -33,20 +35,31 @@ pub async fn insert(
     .await
 }
 
-/// A company that was not withdrawn.
+/// A company that was not withdrawn, with its version.
 ///
 /// # Errors
 /// The database's.
-pub async fn find(db: &mut PgConnection, company: CompanyId) -> Result<Option<CompanyView>, sqlx::Error> {
-    sqlx::query_as!(
-        CompanyView,
-        r#"SELECT company_id AS "company_id: CompanyId", user_id AS "user_id: UserId", company_name, description,
-                  address, created_at, updated_at
-           FROM company WHERE company_id = $1 AND deleted_at IS NULL"#,
+pub async fn find(
+    db: &mut PgConnection,
+    company: CompanyId,
+) -> Result<Option<Tagged<CompanyView>>, sqlx::Error> {
+    let row = sqlx::query!(
+        "SELECT user_id, company_name, description, address, created_at, updated_at, version
+         FROM company WHERE company_id = $1 AND deleted_at IS NULL",
         company.0,
-    )
-    .fetch_optional(db)
-    .await
+    );
+    Ok(row.fetch_optional(db).await?.map(|row| Tagged {
+        version: row.version,
+        body: CompanyView {
+            company_id: company,
+            user_id: UserId(row.user_id),
+            company_name: row.company_name,
+            description: row.description,
+            address: row.address,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        },
+    }))
 }
 
 /// A company that was not withdrawn, and will not be before the transaction ends.
@@ -65,13 +78,23 @@ pub async fn hold(db: &mut PgConnection, company: CompanyId) -> Result<Option<Co
     .await
 }
 
-/// The owner of a company that was not withdrawn; nobody else changes it before the transaction ends.
+/// What a change of a company is measured against.
+#[derive(Debug)]
+pub struct Locked {
+    /// Whose it is.
+    pub owner: UserId,
+    /// Its version.
+    pub version: i64,
+}
+
+/// A company that was not withdrawn; nobody else changes it before the transaction ends.
 ///
 /// # Errors
 /// The database's.
-pub async fn lock(db: &mut PgConnection, company: CompanyId) -> Result<Option<UserId>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT user_id AS "user_id: UserId" FROM company
+pub async fn lock(db: &mut PgConnection, company: CompanyId) -> Result<Option<Locked>, sqlx::Error> {
+    sqlx::query_as!(
+        Locked,
+        r#"SELECT user_id AS "owner: UserId", version FROM company
            WHERE company_id = $1 AND deleted_at IS NULL FOR UPDATE"#,
         company.0,
     )
@@ -120,24 +143,22 @@ pub async fn update(
     db: &mut PgConnection,
     company: CompanyId,
     wish: &Wish,
-    by: UserId,
-    now: Time,
-) -> Result<CompanyView, sqlx::Error> {
-    sqlx::query_as!(
-        CompanyView,
-        r#"UPDATE company SET company_name = $2, description = $3, address = $4, updated_at = $5, updated_by = $6
-           WHERE company_id = $1
-           RETURNING company_id AS "company_id: CompanyId", user_id AS "user_id: UserId", company_name, description,
-                     address, created_at, updated_at"#,
+    stamp: Stamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE company SET company_name = $2, description = $3, address = $4, version = version + 1,
+                            updated_at = $5, updated_by = $6
+         WHERE company_id = $1",
         company.0,
         wish.company_name,
         wish.description,
         wish.address,
-        now,
-        by.0,
+        stamp.at,
+        stamp.by.0,
     )
-    .fetch_one(db)
-    .await
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Whether it has products that were not withdrawn.
@@ -164,7 +185,7 @@ pub async fn withdraw(
     now: Time,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE company SET deleted_at = $2, deleted_by = $3, updated_at = $2, updated_by = $3 WHERE company_id = $1",
+        "UPDATE company SET version = version + 1, deleted_at = $2, deleted_by = $3, updated_at = $2, updated_by = $3 WHERE company_id = $1",
         company.0,
         now,
         by.0,

@@ -19,6 +19,12 @@ pub fn state(now: Time, start: Time, end: Time, available: i64) -> SaleState {
     }
 }
 
+/// When the clock changes that state next: never again after the end.
+#[must_use]
+pub fn turn(now: Time, start: Time, end: Time) -> Option<Time> {
+    [start, end].into_iter().find(|at| now < *at)
+}
+
 /// Checks the ranges that [`QueuePolicy`] documents.
 pub fn check_policy(queue: &QueuePolicy, report: &mut Report) {
     report.number("queue.count", queue.count.into(), 1..=100_000);
@@ -57,6 +63,9 @@ mod tests {
         ];
         for (now, available, expected) in table {
             assert_eq!(state(at(now), at(10), at(20), available), expected, "{now} {available}");
+        }
+        for (now, next) in [(9, Some(10)), (10, Some(20)), (19, Some(20)), (20, None)] {
+            assert_eq!(turn(at(now), at(10), at(20)), next.map(at), "{now}");
         }
     }
 

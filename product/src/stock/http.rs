@@ -40,7 +40,7 @@ pub struct AdjustmentView {
 /// changes nothing. With an `Idempotency-Key` a repeat is the same adjustment.
 ///
 /// # Errors
-/// `validation-failed`, `forbidden`, `unknown-product`, `idempotency-key-reused`.
+/// `validation-failed`, `forbidden`, `unknown-product`, `product-is-draft`, `idempotency-key-reused`.
 pub async fn adjust(
     State(app): State<App>,
     caller: Caller,
@@ -55,8 +55,11 @@ pub async fn adjust(
     report.verdict()?;
     let now = app.clock.now();
     let mut tx = app.pg.begin().await?;
-    let owner = catalog::store::lock(&mut tx, product).await?.seller_id;
-    must_act_for(&caller, owner)?;
+    let locked = catalog::store::lock(&mut tx, product).await?;
+    must_act_for(&caller, locked.seller_id)?;
+    if locked.fields.draft {
+        return Err(Error::IsDraft);
+    }
     let mut request =
         AdjustmentRequest { product, user: caller.user, delta: wish.delta, adjustment_id: Uuid::now_v7() };
     let is_new = match key {

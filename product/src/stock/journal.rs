@@ -10,6 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::rules::{Bounds, Change, Counts, Effects, HoldChange, LIMIT_MAX, Memory};
 use super::store::Place;
+use super::turns;
 use crate::app::SOURCE;
 
 /// Why a batch was not journalled. Whatever it is, the writer's memory is ahead of the tables and must go.
@@ -83,6 +84,7 @@ pub async fn write(pool: &PgPool, kafka: &common::config::Kafka, batch: &Batch<'
     write_holds(&mut tx, batch).await?;
     write_adjustments(&mut tx, batch).await?;
     write_ledger(&mut tx, batch).await?;
+    turns::write(&mut tx, batch.effects).await?;
     for letter in batch.letters {
         bury(&mut tx, batch, &dead(letter, kafka)).await?;
     }

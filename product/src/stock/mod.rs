@@ -6,6 +6,7 @@
 //!
 //! - [`rules`]: the decision, pure.
 //! - [`store`]: what a writer loads. [`journal`]: what it writes, one transaction per batch.
+//! - [`turns`]: sales sold out, or with units again.
 //! - [`lane`]: one partition: drain, decide, journal; what happens when that fails.
 //! - [`writer`]: the thread that reads the log and gives each assigned partition its lane.
 //! - [`http`]: a seller's adjustments; they take the same way through the log.
@@ -15,4 +16,5 @@ pub mod journal;
 pub mod lane;
 pub mod rules;
 pub mod store;
+pub mod turns;
 pub mod writer;

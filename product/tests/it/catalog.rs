@@ -305,38 +305,141 @@ async fn a_withdrawn_product_is_gone_its_sale_closed_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_filters_sorts_and_pages() {
+async fn a_lost_update_is_refused_and_changes_nothing() {
     let service = Service::start().await;
     let company = service.company().await;
-    for (name, price, category) in
-        [("red lamp", 500, 1_000), ("Blue LAMP", 300, 2_000), ("chair", 400, 1_000)]
-    {
-        let mut wish = service.wish(company, 1);
-        wish["productName"] = json!(name);
-        wish["discountedPrice"] = json!(price);
-        wish["categoryCode"] = json!(category);
-        assert_eq!(service.seller().post("/api/products", &wish).await.unwrap().status, 201);
-    }
-    let anyone = service.anyone();
-    let names = async |query: &str| -> (Vec<String>, i64) {
-        let list = anyone.get(&format!("/api/products{query}")).await.unwrap().expect(200).body;
-        let items = list["items"].as_array().unwrap();
-        let names = items.iter().map(|item| item["productName"].as_str().unwrap().to_owned());
-        (names.collect(), list["total"].as_i64().unwrap())
-    };
-    assert_eq!(names("?sort=discountedPrice").await.0, ["Blue LAMP", "chair", "red lamp"]);
-    assert_eq!(names("?sort=discountedPrice,desc&size=1&page=2").await, (vec!["chair".to_owned()], 3));
-    assert_eq!(names("?productName=lamp").await.1, 2);
-    assert_eq!(names("?categoryCode=1000&productName=LA").await.0, ["red lamp"]);
-    assert_eq!(names(&format!("?companyId={}", company + 1)).await.1, 0);
-    assert_eq!(names("?page=9").await, (Vec::new(), 3));
-    for (query, field) in [
-        ("?size=101", "size"),
-        ("?page=0", "page"),
-        ("?sort=name", "sort"),
-        ("?productName=%00", "productName"),
+    let product = service.product(5).await;
+    for (path, mut change, field) in [
+        (format!("/api/products/{product}"), later(&service), "productName"),
+        (
+            format!("/api/companies/{company}"),
+            json!({"companyName": "Lumen", "address": "Busan"}),
+            "companyName",
+        ),
     ] {
-        let answer = anyone.get(&format!("/api/products{query}")).await.unwrap();
-        assert_eq!(answer.problem(400, "validation-failed")["errors"][0]["field"], field);
+        let seen = service.seller().get(&path).await.unwrap().expect(200);
+        let tag = seen.headers["etag"].to_str().unwrap().to_owned();
+        let holder = service.seller().with("if-match", &tag);
+        change[field] = json!("first");
+        let made = holder.put(&path, &change).await.unwrap().expect(200);
+        assert_ne!(made.headers["etag"], tag.as_str());
+        change[field] = json!("second");
+        holder.put(&path, &change).await.unwrap().problem(412, "outdated");
+        holder.delete(&path).await.unwrap().problem(412, "outdated");
+        let now = service.seller().get(&path).await.unwrap().expect(200);
+        assert_eq!((&now.body[field], &now.headers["etag"]), (&json!("first"), &made.headers["etag"]));
+        let bare = service.seller().with("if-match", "1").put(&path, &change).await.unwrap();
+        assert_eq!(bare.problem(400, "validation-failed")["errors"][0]["field"], "If-Match");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_change_the_same_version_do_not_both_succeed() {
+    let service = Service::start().await;
+    let product = service.product(5).await;
+    let path = format!("/api/products/{product}");
+    let change = later(&service);
+    let holder = service.seller().with("if-match", "\"1\"");
+    let all = futures::future::join_all((0..8).map(|_| holder.put(&path, &change))).await;
+    let made = all.into_iter().filter(|answer| answer.as_ref().unwrap().status == 200).count();
+    assert_eq!((made, service.number("SELECT version FROM product").await), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_hears_of_a_draft_until_it_is_published() {
+    let service = Service::start().await;
+    let company = service.company().await;
+    let mut wish = service.wish(company, 5);
+    wish["draft"] = json!(true);
+    let made = service.seller().post("/api/products", &wish).await.unwrap().expect(201).body;
+    assert_eq!(made["state"], "draft");
+    let id = ProductId(made["productId"].as_i64().unwrap());
+    let path = format!("/api/products/{id}");
+    service.anyone().get(&format!("{path}/summary")).await.unwrap().problem(404, "unknown-product");
+    service.login(UserId(12), Role::Seller).get(&path).await.unwrap().problem(404, "unknown-product");
+    service
+        .inside()
+        .get(&format!("/internal{}/snapshot", &path[4..]))
+        .await
+        .unwrap()
+        .problem(404, "unknown-product");
+    let list = service.anyone().get("/api/products").await.unwrap().expect(200).body;
+    assert_eq!(list["total"], 0);
+    let adjust = service.seller().post(&format!("{path}/stock"), &json!({"delta": 1})).await.unwrap();
+    adjust.problem(409, "product-is-draft");
+
+    let mut change = later(&service);
+    change["stock"] = json!(7);
+    change["discountedPrice"] = json!(800);
+    assert_eq!(service.seller().put(&path, &change).await.unwrap().expect(200).body["stock"], 7);
+    assert_eq!(service.number("SELECT count(*) FROM outbox").await, 0);
+    let mut publish = later(&service);
+    publish["draft"] = json!(false);
+    let published = service.seller().put(&path, &publish).await.unwrap().expect(200).body;
+    assert_eq!(published["state"], "onSale");
+    service.counts_are(id, [7, 7, 0, 0]).await;
+    let mut back = later(&service);
+    back["draft"] = json!(true);
+    let problem = service.seller().put(&path, &back).await.unwrap().problem(400, "validation-failed");
+    assert_eq!(problem["errors"][0]["field"], "draft");
+    let told = service.told(PRODUCT_EVENTS, &id.to_string()).unwrap();
+    assert!(told.iter().all(|snapshot| snapshot["state"] == "onSale"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_is_entered_in_the_sellers_zone() {
+    let service = Service::start().await;
+    let mut wish = service.wish(service.company().await, 5);
+    wish["saleZone"] = json!("America/New_York");
+    wish["saleStartTime"] = json!("2031-06-02T10:00");
+    wish["saleEndTime"] = json!("2031-12-02T10:00");
+    let made = service.seller().post("/api/products", &wish).await.unwrap().expect(201).body;
+    assert_eq!(
+        (&made["saleStartTime"], &made["saleEndTime"], &made["saleZone"]),
+        (&json!("2031-06-02T14:00:00Z"), &json!("2031-12-02T15:00:00Z"), &json!("America/New_York"))
+    );
+    for (local, rule, choices) in [
+        ("2031-03-09T02:30", "does not exist", ["2031-03-09T03:30:00-04:00", "2031-03-09T01:30:00-05:00"]),
+        ("2031-11-02T01:30", "exists twice", ["2031-11-02T01:30:00-04:00", "2031-11-02T01:30:00-05:00"]),
+    ] {
+        wish["saleStartTime"] = json!(local);
+        let problem =
+            service.seller().post("/api/products", &wish).await.unwrap().problem(400, "validation-failed");
+        let error = &problem["errors"][0];
+        assert_eq!(error["field"], "saleStartTime");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(rule) && choices.iter().all(|choice| message.contains(choice)), "{message}");
+        wish["saleStartTime"] = json!(choices[1]);
+        service.seller().post("/api/products", &wish).await.unwrap().expect(201);
+    }
+    wish["saleZone"] = json!("Atlantis");
+    let problem =
+        service.seller().post("/api/products", &wish).await.unwrap().problem(400, "validation-failed");
+    assert_eq!(problem["errors"][0]["field"], "saleZone");
+    assert_eq!(service.number("SELECT count(*) FROM product").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_may_be_of_any_script_but_not_of_any_length() {
+    let service = Service::start().await;
+    let mut wish = service.wish(service.company().await, 5);
+    for name in ["😀🛍️", "مصباح أحمر", "램프 (빨강)", "e\u{301}toile"] {
+        wish["productName"] = json!(name);
+        let made = service.seller().post("/api/products", &wish).await.unwrap().expect(201).body;
+        assert_eq!(made["productName"], name);
+    }
+    for (field, value) in [
+        ("productName", json!("a".repeat(10_000))),
+        ("originalPrice", json!(-1)),
+        ("originalPrice", json!(9_223_372_036_854_775_808_u64)),
+        ("discountedPrice", json!(9_223_372_036_854_775_808_u64)),
+    ] {
+        let mut bad = wish.clone();
+        bad[field] = value;
+        let problem =
+            service.seller().post("/api/products", &bad).await.unwrap().problem(400, "validation-failed");
+        let errors = problem["errors"].as_array().unwrap();
+        assert!(errors.iter().any(|error| error["field"] == field), "{field}: {problem}");
+    }
+    assert_eq!(service.number("SELECT count(*) FROM product").await, 4);
 }

@@ -3,6 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without is there, or it fails")]
 
 mod catalog;
+mod category;
 mod company;
+mod import;
+mod search;
+mod seller;
 mod service;
 mod stock;
+mod turn;

@@ -50,18 +50,24 @@ struct Replica {
 impl Service {
     /// A service with a database and topics of its own.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with these settings.
+    pub(crate) async fn start_with(settings: &[&str]) -> Self {
         let issuers = Issuers::new();
         let database = testkit::database("product");
         let server = database.split_once('@').unwrap().1.split_once('/').unwrap().0;
         let wire = Wire::to(server).await.unwrap();
         let through = database.replace(server, &wire.address.to_string());
-        let mut config = Config::parse_from([
+        let own = [
             "product",
             &format!("--database-url={through}"),
             &format!("--kafka-bootstrap={}", testkit::servers().kafka),
             &format!("--kafka-topic-prefix={}", testkit::topic_prefix()),
             &format!("--internal-key-file={}", issuers.internal_key_file.display()),
-        ]);
+        ];
+        let mut config = Config::parse_from(own.iter().chain(settings));
         config.trust = issuers.trust().await;
         config.clock = testkit::clock();
         let pg = PgPool::connect_lazy(&database).unwrap();
@@ -215,7 +221,12 @@ impl Service {
 
     /// Sends anything.
     pub(crate) async fn send_raw(&self, records: Vec<(String, Vec<u8>)>) {
-        let topic = self.config.kafka.topic(STOCK_COMMANDS);
+        self.send_to(STOCK_COMMANDS, records).await;
+    }
+
+    /// Sends to any topic.
+    pub(crate) async fn send_to(&self, topic: Topic, records: Vec<(String, Vec<u8>)>) {
+        let topic = self.config.kafka.topic(topic);
         let records: Vec<_> = records
             .into_iter()
             .map(|(key, body)| Outgoing { topic: topic.clone(), key, headers: Vec::new(), body })

@@ -263,6 +263,8 @@ pub(crate) fn sale() -> ProductSnapshot {
         purchase_limit: 1,
         queue: QueuePolicy { count: 100, interval_s: 3_600, admission_delay_s: 0, ..QueuePolicy::default() },
         deleted: false,
+        state: None,
+        state_version: 0,
         changed_by: UserId(SELLER),
     }
 }

@@ -35,6 +35,8 @@ fn product(id: i64) -> ProductSnapshot {
         purchase_limit: 5,
         queue: QueuePolicy::default(),
         deleted: false,
+        state: None,
+        state_version: 0,
         changed_by: UserId(1),
     }
 }

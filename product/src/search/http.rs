@@ -1,0 +1,148 @@
+//! `GET /api/products`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use common::http::extract::Query;
+use common::http::problem::Failure;
+use common::wire::Time;
+use common::wire::product::ProductSummary;
+use http::header;
+use moka::future::Cache;
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::rules::{Wish, ask, cursor};
+use super::store::{self, Found, Look, TOTAL_MAX};
+use super::{Ask, Cursor, Part, Sort};
+use crate::app::App;
+use crate::error::Error;
+use crate::{category, sale};
+
+/// An answer is at most this old. At a sale's start everybody asks for the same first page.
+const KEPT: Duration = Duration::from_secs(1);
+/// Bytes of answers that are kept: some thousand pages.
+const KEPT_MAX_BYTES: u64 = 32 << 20;
+
+/// Answers of the last second, and those being made: who asks the same meanwhile waits for the same.
+#[derive(Debug, Clone)]
+pub struct Answers(Cache<Ask, Bytes>);
+
+impl Default for Answers {
+    fn default() -> Self {
+        let weight = |_: &Ask, body: &Bytes| u32::try_from(body.len()).unwrap_or(u32::MAX);
+        Self(Cache::builder().time_to_live(KEPT).weigher(weight).max_capacity(KEPT_MAX_BYTES).build())
+    }
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    items: Vec<ProductSummary>,
+    /// How many there are, counted to 1,000; of pages alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<i64>,
+    /// False where there are more than `total`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_is_exact: Option<bool>,
+    /// `cursor` of what comes next, where there is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    /// The words that were taken for those asked for, of which nothing was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meant: Option<String>,
+}
+
+/// `GET /api/products?q=&companyId=&categoryCode=&priceMin=&priceMax=&state=&startsFrom=&startsTo=&sort=` with
+/// `page=&size=` or `limit=&cursor=`: public summaries, at most a second old.
+///
+/// # Errors
+/// `validation-failed`.
+pub async fn list(State(app): State<App>, Query(wish): Query<Wish>) -> Result<Response, Failure> {
+    let ask = ask(wish)?;
+    let made = app.answers.0.try_get_with_by_ref(&ask, async {
+        let answer = search(&app, &ask).await?;
+        Ok::<_, Failure>(Bytes::from(serde_json::to_vec(&answer).expect("plain data always becomes JSON")))
+    });
+    let body = made.await.map_err(Arc::unwrap_or_clone)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+async fn search(app: &App, ask: &Ask) -> Result<Answer, Error> {
+    let (filter, now) = (&ask.filter, app.clock.now());
+    let mut db = app.searches.acquire().await?;
+    let words = match &filter.words {
+        Some(text) => store::words(&mut db, text).await?,
+        None => Vec::new(),
+    };
+    if words.is_empty() && filter.words.is_some() {
+        // Asked for words, and there is neither letter nor digit in them.
+        return Ok(answer(ask, Vec::new(), Some(0), now));
+    }
+    let categories = match filter.category {
+        Some(code) => Some(category::rules::subtree(code, &category::store::all(&mut db).await?)),
+        None => None,
+    };
+    let look = Look { filter, words: &words, categories: categories.as_deref(), now };
+    let found = look_for(&mut db, look, ask).await?;
+    if words.is_empty() || !found.items.is_empty() || store::count(&mut db, look).await? > 0 {
+        return Ok(found);
+    }
+    let Some(other) = store::meant(&mut db, &words).await? else { return Ok(found) };
+    let found = look_for(&mut db, Look { words: &other, ..look }, ask).await?;
+    Ok(Answer { meant: Some(store::composed(&mut db, &other.join(" ")).await?), ..found })
+}
+
+async fn look_for(db: &mut PgConnection, look: Look<'_>, ask: &Ask) -> Result<Answer, sqlx::Error> {
+    let found = store::find(db, look, ask.part).await?;
+    let total = match ask.part {
+        // The first page holds them all.
+        Part::Page { size, offset: 0 } if i64::try_from(found.len()).is_ok_and(|count| count < size) => {
+            i64::try_from(found.len()).ok()
+        }
+        Part::Page { .. } => Some(store::count(db, look).await?),
+        Part::Next { .. } => None,
+    };
+    Ok(answer(ask, found, total, look.now))
+}
+
+fn answer(ask: &Ask, mut found: Vec<Found>, total: Option<i64>, now: Time) -> Answer {
+    let mut next = None;
+    if let Part::Next { limit, .. } = ask.part {
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let is_more = found.len() > limit;
+        found.truncate(limit);
+        next = found.last().filter(|_| is_more).map(|last| go_on(ask.filter.sort, last));
+    }
+    Answer {
+        items: found.into_iter().map(|found| summary(found, now)).collect(),
+        total: total.map(|total| total.min(TOTAL_MAX)),
+        total_is_exact: total.map(|total| total <= TOTAL_MAX),
+        next,
+        meant: None,
+    }
+}
+
+fn go_on(sort: Sort, last: &Found) -> String {
+    cursor(sort, Cursor { value: last.value, product: last.product_id })
+}
+
+fn summary(found: Found, now: Time) -> ProductSummary {
+    ProductSummary {
+        product_id: found.product_id,
+        company_id: found.company_id,
+        company_name: found.company_name,
+        product_name: found.product_name,
+        original_price: found.original_price,
+        discounted_price: found.discounted_price,
+        category_code: found.category_code,
+        images: found.images,
+        sale_start_time: found.sale_start_time,
+        sale_end_time: found.sale_end_time,
+        state: sale::rules::state(now, found.sale_start_time, found.sale_end_time, found.available),
+    }
+}
