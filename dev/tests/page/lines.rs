@@ -39,7 +39,6 @@ fn joins(window: &Window) -> usize {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn the_page_joins_by_its_button_alone_and_follows_the_line() {
     let (product, first) = line().await;
     let me = shared().shopper();
@@ -66,7 +65,6 @@ async fn the_page_joins_by_its_button_alone_and_follows_the_line() {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn a_reload_and_a_second_tab_change_nothing() {
     let (product, _first) = line().await;
     let me = shared().shopper();
@@ -88,7 +86,6 @@ async fn a_reload_and_a_second_tab_change_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn a_double_click_joins_once() {
     let (product, _first) = line().await;
     let me = shared().shopper();
@@ -106,7 +103,6 @@ async fn a_double_click_joins_once() {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn whoever_was_offline_for_so_long_as_to_count_as_away_has_the_same_place_again() {
     let shop = shared();
     let queue =
@@ -145,7 +141,6 @@ async fn whoever_was_offline_for_so_long_as_to_count_as_away_has_the_same_place_
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn a_device_that_loses_its_network_says_so_at_once_and_goes_on_by_itself() {
     let (product, first) = line().await;
     let mut window = joined(product, &shared().shopper()).await;
@@ -160,7 +155,6 @@ async fn a_device_that_loses_its_network_says_so_at_once_and_goes_on_by_itself()
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn leaving_asks_first_and_joining_again_is_at_the_end() {
     let (product, _first) = line().await;
     let me = shared().shopper();
@@ -181,7 +175,6 @@ async fn leaving_asks_first_and_joining_again_is_at_the_end() {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn a_visitor_logs_in_and_comes_back_to_the_line() {
     let (product, _first) = line().await;
     let account = &shared().stack.json()["accounts"]["shopper"];

@@ -6,7 +6,6 @@ use crate::shop::{Sale, shared};
 use crate::window::Window;
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn a_browser_without_scripts_joins_waits_and_gets_in() {
     let shop = shared();
     let product = shop.register(Sale { units: 3, started_s: -600, ..Sale::default() }).await;
@@ -44,7 +43,6 @@ async fn a_browser_without_scripts_joins_waits_and_gets_in() {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn a_form_from_elsewhere_changes_nothing() {
     let shop = shared();
     let product = shop.register(Sale { started_s: -600, ..Sale::default() }).await;

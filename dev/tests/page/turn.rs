@@ -23,7 +23,6 @@ async fn call_next(product: ProductId) {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn a_page_out_of_sight_calls_and_takes_the_turn_once_it_is_looked_at() {
     let product = full(3).await;
     let me = shared().shopper();
@@ -47,7 +46,6 @@ async fn a_page_out_of_sight_calls_and_takes_the_turn_once_it_is_looked_at() {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn a_turn_leads_to_the_product_page_and_an_order() {
     let shop = shared();
     let product = full(3).await;
@@ -73,7 +71,6 @@ async fn a_turn_leads_to_the_product_page_and_an_order() {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn whoever_waits_for_nothing_is_told() {
     let shop = shared();
     let queue = json!({"count": 1, "intervalS": 3_600, "admissionDelayS": 0});
@@ -92,7 +89,6 @@ async fn whoever_waits_for_nothing_is_told() {
 }
 
 #[tokio::test]
-#[ignore = "the headless browser stalls now and then; --include-ignored runs it"]
 async fn a_pause_and_a_message_reach_the_page() {
     let shop = shared();
     let product = full(9).await;

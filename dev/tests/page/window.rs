@@ -10,6 +10,9 @@ use testkit::eventually;
 use crate::browser::Devtools;
 use crate::shop::{PATIENCE, Shopper, shared};
 
+/// Whether the browser has shown the page. A picture that is asked for earlier never comes.
+const PAINTED: &str = "performance.getEntriesByType('paint').length > 0";
+
 /// One tab. Windows opened by [`Window::open`] share nothing; [`Window::tab`] opens one more of the same person.
 pub(crate) struct Window {
     devtools: Devtools,
@@ -18,11 +21,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// A window of somebody new, in a language and as wide as given, in pixels.
+    /// A window of somebody new, in a language and as wide as given, in pixels. When it is dropped, it closes, and with
+    /// it all tabs of the same person.
     pub(crate) async fn open(language: &str, width: u32) -> Self {
         let mut devtools = Devtools::connect().await;
         let context = devtools
-            .call(None, "Target.createBrowserContext", json!({"disposeOnDetach": false}))
+            .call(None, "Target.createBrowserContext", json!({"disposeOnDetach": true}))
             .await
             .unwrap();
         let context = context["browserContextId"].as_str().unwrap().to_owned();
@@ -107,28 +111,29 @@ impl Window {
         .await;
     }
 
-    /// Waits until the page shows a text.
+    /// Waits until the page shows a text. Before the style sheet is there, it would "show" all that it holds.
     pub(crate) async fn sees(&mut self, text: &str) {
-        self.until(&format!("document.body.innerText.includes({})", json!(text))).await;
+        self.until(&format!("{PAINTED} && document.body.innerText.includes({})", json!(text))).await;
     }
 
-    /// Clicks with the mouse, once the thing is there to be clicked.
+    /// Clicks with the mouse, once the thing is there to be clicked: painted, and where it was a moment before.
     pub(crate) async fn click(&mut self, selector: &str) {
         let selector = json!(selector);
+        // The browser drops clicks on a page that it has not painted yet.
         let place = format!(
-            "(() => {{ const thing = document.querySelector({selector}); if (!thing?.checkVisibility()) return null; \
+            "(() => {{ const thing = document.querySelector({selector}); \
+             if (!({PAINTED}) || !thing?.checkVisibility()) return null; \
              thing.scrollIntoView({{block: 'nearest'}}); \
              const {{x, y, width, height}} = thing.getBoundingClientRect(); \
              const at = [x + width / 2, y + height / 2]; \
              return thing.contains(document.elementFromPoint(...at)) ? at : null; }})()"
         );
-        // A click goes to what is painted: the thing must be in the same place before and after a picture is taken.
+        let mut before = Value::Null;
         let place = eventually(PATIENCE, async || {
-            let before = self.try_eval(&place).await?;
-            self.call("Page.captureScreenshot", json!({"format": "jpeg", "quality": 1})).await;
-            let after = self.try_eval(&place).await?;
-            ensure!(after.is_array() && before == after, "{selector} is not to be seen, or moves");
-            Ok(after)
+            let now = self.try_eval(&place).await?;
+            let is_still = now.is_array() && now == std::mem::replace(&mut before, now.clone());
+            ensure!(is_still, "{selector} is not to be seen, or moves");
+            Ok(now)
         })
         .await;
         for kind in ["mousePressed", "mouseReleased"] {
@@ -183,6 +188,7 @@ impl Window {
     /// Writes a picture of the page.
     pub(crate) async fn shoot(&mut self, file: &Path) {
         use std::io::Write as _;
+        self.until(PAINTED).await;
         let picture = self
             .call("Page.captureScreenshot", json!({"format": "png", "captureBeyondViewport": true}))
             .await;
