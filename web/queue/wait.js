@@ -1,29 +1,27 @@
-// Words are in wait.html; ids are globals.
-const doc = document, url = '/api' + location.pathname.slice(0, -5);
-let p = {}, live, said, skew, id;
-
-const until = (t) => Date.parse(t) - Date.now() - skew;
-const later = (f, ms) => { clearTimeout(id); id = setTimeout(f, ms); };
+const doc = document, url = '/api' + location.pathname.slice(0, -5),
+	left = (t) => Date.parse(t) - Date.now() - skew,
+	at = (f, ms) => (clearTimeout(id), id = setTimeout(f, ms));
+let p = {}, live, said, skew = 0, id, six;
 
 function show(a, ms) {
 	if (a.serverTime < p.serverTime) return;
 	p = a;
-	skew = Date.parse(p.serverTime) - Date.now();
+	skew += left(p.serverTime);
 	p.after = p.total - p.rank;
 	p.low = p.etaLowS / 60 | 0;
 	p.high = Math.ceil(p.etaHighS / 60) || '';
 	bar.value = 1 - p.ahead / (name = Math.max(p.rank, name) || p.rank) || 0;
 	tick();
-	later(open, ms ?? until(p.nextPollAt));
+	at(open, ms ?? left(p.nextPollAt));
 	if (p.state == 'ready') tone.play().catch(tick), doc.hidden || ask('POST', '/token');
-	if (p.state == 'admitted') later(() => location = '/product.html?id=' + p.productId, 1500);
+	if (p.state == 'admitted') at(() => location = '/product.html?id=' + p.productId, 1500);
 }
 
 function tick() {
-	const ms = until(p.startsAt ?? p.claimUntil);
+	const ms = left(p.startsAt ?? p.claimUntil);
 	p.left = ms > 0 ? (ms / 36e5 | 0) + new Date(ms).toISOString().slice(13, 19) : '';
 	for (const b of doc.querySelectorAll('b')) b.innerText = p[b.id]?.toLocaleString() ?? '';
-	const css = doc.body.className = `${p.state} ${p.reason} ${p.code}`;
+	const css = doc.body.className = `${p.state} ${p.reason} ${p.code} ${six}`;
 	doc.title = head.innerText;
 	if (said != (said = [css, p.message, Math.log2(p.rank) >> 1, Math.log2(ms) >> 1] + '')) say.innerText = card.innerText;
 }
@@ -31,22 +29,24 @@ function tick() {
 async function ask(method, path = '') {
 	const a = await fetch(url + path, { method, headers: { 'Idempotency-Key': p.serverTime } })
 		.then((r) => r.status == 204 || r.json()).catch(() => ({ code: 'offline' }));
-	if (a.state) return show(a);
-	if (!a.code) return ask();
+	if (!a.code) return a.state ? show(a) : ask();
 	p.code = a.code;
-	a.status == 401 || later(open, 9e3 * Math.random());
+	live.close();
+	a.status == 401 || at(open, 9e3 * Math.random());
 }
 
 function open() {
 	live?.close();
+	if (six) return ask();
 	live = new EventSource(url + '/live');
 	live.addEventListener('place', (e) => show(JSON.parse(e.data), 6e4));
-	live.onerror = () => later(ask, 5e3 * Math.random());
-	later(ask, 5e3);
+	live.addEventListener('superseded', (e) => open(six = e.type));
+	live.onerror = () => at(ask, 5e3 * Math.random());
+	at(ask, 5e3);
 }
 
-doc.body.lang = navigator.language.slice(0, 2);
-onclick = (e) => e.target.value && ask(e.target.value);
+doc.body.lang = navigator.language;
+onclick = ({ target: t }) => t.value && ask(t.value);
 doc.onvisibilitychange = onoffline = ononline = () => doc.hidden || ask();
 setInterval(tick, 1e3);
 open();

@@ -86,6 +86,31 @@ async fn a_reload_and_a_second_tab_change_nothing() {
 }
 
 #[tokio::test]
+async fn the_sixth_window_of_an_account_leaves_the_first_one_to_ask_for_its_place() {
+    let (product, first) = line().await;
+    let mut window = joined(product, &shared().shopper()).await;
+    let mut tabs = Vec::new();
+    for _ in 0..5 {
+        let mut tab = window.tab().await;
+        tab.go(&format!("/queue/{product}/wait")).await;
+        rank(&mut tab, 2).await;
+        tabs.push(tab);
+    }
+    window.sees("open in more than five places").await;
+    first.http.delete(&format!("/api/queue/{product}")).await.unwrap().expect(204);
+    rank(&mut window, 1).await;
+    for tab in &mut tabs {
+        rank(tab, 1).await;
+    }
+    // Opened again, it would take the stream of the next one, and so on without end.
+    let live =
+        |window: &Window| window.requests().iter().filter(|request| request.ends_with("/live")).count();
+    assert_eq!(live(&window), 1);
+    assert!(tabs.iter().all(|tab| live(tab) == 1));
+    window.is_fine().await;
+}
+
+#[tokio::test]
 async fn a_double_click_joins_once() {
     let (product, _first) = line().await;
     let me = shared().shopper();

@@ -38,6 +38,7 @@ fn states() -> Vec<(&'static str, Value)> {
             ),
         ),
         ("ready", place(json!({"state": "ready", "claimUntil": at(MINUTE_MS)}))),
+        ("offline", waiting(json!({"code": "offline"}))),
         ("soldOut", place(json!({"state": "soldOut"}))),
         ("expired", place(json!({"state": "expired"}))),
     ]
