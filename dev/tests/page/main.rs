@@ -5,6 +5,7 @@
 mod browser;
 mod bytes;
 mod lines;
+mod pages;
 mod pictures;
 mod plain;
 #[path = "../sale/shop.rs"]

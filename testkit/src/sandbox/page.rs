@@ -135,7 +135,7 @@ fn html(wish: &Wish, words: &Words) -> String {
     .collect();
     format!(
         "<!doctype html><html lang=\"{lang}\"><meta charset=\"utf-8\"><title>{title}</title>\
-         <meta name=\"viewport\" content=\"width=device-width\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\
          <style>body{{font:16px system-ui;max-width:24rem;margin:3rem auto;padding:0 1rem}}\
          button{{width:100%;padding:.8rem;margin:.3rem 0;font:inherit}}</style>\
          <h1>{title}</h1><p>{note}</p><p><b>{name}</b><br>{amount} {won}</p>{buttons}</html>"
