@@ -21,23 +21,23 @@ use crate::moments;
 use crate::shop::{PRODUCT, ROOM, SOON, Shop, sale, sale_of, sale_to_come};
 
 /// Longer than the time between two signs of life.
-const LATER: Duration = Duration::from_secs(30);
+pub(crate) const LATER: Duration = Duration::from_secs(30);
 
 /// An event stream as its listener reads it.
-struct Listener {
+pub(crate) struct Listener {
     answer: reqwest::Response,
     text: String,
 }
 
 #[derive(Debug, Clone)]
-struct Told {
+pub(crate) struct Told {
     name: String,
     id: String,
-    data: Value,
+    pub(crate) data: Value,
 }
 
 impl Listener {
-    async fn open(http: &Http) -> Self {
+    pub(crate) async fn open(http: &Http) -> Self {
         let answer = http.request(reqwest::Method::GET, &format!("{ROOM}/live")).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
@@ -73,7 +73,7 @@ impl Listener {
     }
 
     /// Reads on until a place is as wanted.
-    async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Told {
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Told {
         let read = async {
             loop {
                 let told = self.next().await.expect("the stream goes on");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
 mod budget;
+mod clock;
 mod inputs;
 mod join;
 mod limits;
@@ -17,6 +18,7 @@ mod relay;
 mod replay;
 mod schedule;
 mod shop;
+mod slow;
 mod stock;
 mod tokens;
 mod turn;

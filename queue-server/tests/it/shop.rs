@@ -20,7 +20,7 @@ use common::wire::id::{CompanyId, OrderId, ProductId, SessionId, Ticket, UserId}
 use common::wire::money::Won;
 use common::wire::product::{ProductSnapshot, QueuePolicy};
 use common::wire::queue::{Step, StepKind};
-use common::wire::token::Role;
+use common::wire::token::{IDENTITY_TYPE, Identity, Role};
 use queue_server::room::rules::Effect;
 use queue_server::room::store::{OrderNews, Store};
 use queue_server::{Config, Limits};
@@ -141,7 +141,12 @@ impl Shop {
     }
 
     pub(crate) fn token(&self, user: i64, role: Role) -> String {
-        self.issuers.identity_token(UserId(user), role, SessionId::new(), &self.config.clock)
+        let claims = Issuers::identity_claims(UserId(user), role, SessionId::new(), &self.config.clock);
+        self.token_of(&claims)
+    }
+
+    pub(crate) fn token_of(&self, claims: &Identity) -> String {
+        self.issuers.identity.sign(claims, IDENTITY_TYPE).unwrap()
     }
 
     pub(crate) fn verifier(&self) -> Verifier {
