@@ -117,6 +117,23 @@ fn a_step_is_read_from_the_flat_fields_of_a_stream() {
         why: Some("12".into()),
         text: None,
     };
-    assert_eq!(Step::from_fields(&fields).unwrap(), wanted);
-    assert!(Step::from_fields(&HashMap::new()).is_err());
+    assert_eq!(Step::of_entry(&fields).unwrap(), [wanted]);
+    assert!(Step::of_entry(&HashMap::new()).is_err());
+}
+
+#[test]
+fn those_who_came_together_are_as_many_steps() {
+    let entry = |users: &str, kinds: &str| -> HashMap<String, String> {
+        let fields = [("step", "came"), ("at", "5"), ("ticket", "11"), ("users", users), ("kinds", kinds)];
+        fields.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+    };
+    let step = |kind, user, ticket| Step {
+        user: Some(UserId(user)),
+        ticket: Some(Ticket(ticket)),
+        ..Step::new(kind, 5)
+    };
+    let wanted = [step(StepKind::Joined, 7, 11), step(StepKind::Moved, 3, 12), step(StepKind::Joined, 9, 13)];
+    assert_eq!(Step::of_entry(&entry("7 3 9", "jmj")).unwrap(), wanted);
+    assert!(Step::of_entry(&entry("7 x", "jj")).is_err());
+    assert!(Step::of_entry(&entry("7", "x")).is_err());
 }

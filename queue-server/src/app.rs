@@ -1,5 +1,6 @@
 //! What every handler and every job has at hand.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -20,21 +21,25 @@ use crate::room::catalog::Catalog;
 use crate::room::joins::Joins;
 use crate::room::store::Store;
 
-/// The service's state. Clones share it.
+/// The service's state. Clones share it, at the price of a counter: each request makes several.
 #[derive(Debug, Clone)]
-pub(crate) struct App {
+pub(crate) struct App(Arc<State>);
+
+/// What there is one of.
+#[derive(Debug)]
+pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) joins: Joins,
     pub(crate) live: Live,
     pub(crate) catalog: Catalog,
-    pub(crate) passes: Arc<Keyring>,
+    pub(crate) passes: Keyring,
     pub(crate) verifier: Verifier,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
-    pub(crate) config: Arc<Config>,
+    pub(crate) config: Config,
     pub(crate) stop: Stop,
     /// Whether the inputs' topics are there and read.
-    pub(crate) listening: Arc<AtomicBool>,
+    pub(crate) listening: AtomicBool,
 }
 
 impl App {
@@ -50,19 +55,27 @@ impl App {
         let store = Store::new(Connections::open(&config.redis)?);
         let product = Client::new(&config.product_url, verifier.clone())?;
         let metrics = Metrics::register(registry)?;
-        Ok(Self {
+        Ok(Self(Arc::new(State {
             live: Live::new(metrics.clone()),
             joins: Joins::new(store.clone(), stop.clone()),
             catalog: Catalog::new(product, store.clone()),
             store,
-            passes: Arc::new(passes),
+            passes,
             verifier,
-            limits: Arc::new(Limits::new(&config.limits)),
+            limits: Limits::new(&config.limits),
             metrics,
-            config: Arc::new(config),
+            config,
             stop: stop.clone(),
-            listening: Arc::default(),
-        })
+            listening: AtomicBool::new(false),
+        })))
+    }
+}
+
+impl Deref for App {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
     }
 }
 

@@ -31,7 +31,7 @@ common::metrics! {
         consumer_lag: IntGaugeVec["topic"],
         /// 1 at the instance that moves the rooms' logs to the topic.
         relay_leads: IntGauge,
-        /// Steps in the rooms' streams that the topic does not have, as the instance that moves them sees it.
+        /// Entries of the rooms' streams that the topic does not have, as the instance that moves them sees it.
         relay_lag: IntGauge,
         /// Milliseconds since the oldest of them was taken.
         relay_age_ms: IntGauge,

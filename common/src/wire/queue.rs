@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -184,11 +185,27 @@ impl Step {
         }
     }
 
-    /// Reads an entry of a room's stream: flat fields, all values text.
+    /// Reads an entry of a room's stream: flat fields, all values text. One that is `came` ([`came`]) holds the steps of
+    /// all who registered together, every other one a single step.
     ///
     /// # Errors
     /// When a field is missing or of another type.
-    pub fn from_fields(fields: &HashMap<String, String>) -> serde_json::Result<Self> {
+    pub fn of_entry(fields: &HashMap<String, String>) -> serde_json::Result<Vec<Self>> {
+        let field = |name| {
+            fields.get(name).map(String::as_str).ok_or_else(|| serde_json::Error::missing_field(name))
+        };
+        if field("step")? != CAME {
+            return Self::from_fields(fields).map(|step| vec![step]);
+        }
+        let (at, first) = (serde_json::from_str(field("at")?)?, serde_json::from_str(field("ticket")?)?);
+        let steps = came(first, field("users")?, field("kinds")?).map(|who| {
+            let (kind, user, ticket) = who.ok_or_else(|| serde_json::Error::custom("no user or no kind"))?;
+            Ok(Self { user: Some(user), ticket: Some(ticket), ..Self::new(kind, at) })
+        });
+        steps.collect()
+    }
+
+    fn from_fields(fields: &HashMap<String, String>) -> serde_json::Result<Self> {
         let value = |(name, text): (&String, &String)| {
             // What people wrote is text, even where it looks like a number.
             let is_text = matches!(name.as_str(), "step" | "why" | "text");
@@ -197,6 +214,26 @@ impl Step {
         };
         serde_json::from_value(Value::Object(fields.iter().map(value).collect()))
     }
+}
+
+/// Name of the entry in a room's stream that holds all who registered together.
+pub const CAME: &str = "came";
+
+/// Those of an entry [`CAME`]: the first of their tickets, which rise by one; their accounts, with a blank between two; and
+/// a letter for each, `j` for a new ticket and `m` for a move to the end. `None` stands for what is neither.
+pub fn came<'a>(
+    first: i64,
+    users: &'a str,
+    kinds: &'a str,
+) -> impl Iterator<Item = Option<(StepKind, UserId, Ticket)>> + use<'a> {
+    users.split(' ').zip(kinds.bytes()).zip(first..).map(|((user, letter), ticket)| {
+        let kind = match letter {
+            b'j' => StepKind::Joined,
+            b'm' => StepKind::Moved,
+            _ => return None,
+        };
+        Some((kind, UserId(user.parse().ok()?), Ticket(ticket)))
+    })
 }
 
 /// The kinds of step.

@@ -1,6 +1,7 @@
 //! A room as this instance knows it from its log: who waits, in which order, and what may be said of it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::kafka::chain::StreamId;
@@ -64,7 +65,7 @@ pub(crate) struct View {
     people: HashMap<UserId, Person>,
     line: Line,
     away: HashSet<u64>,
-    room: Option<Room>,
+    room: Option<Arc<Room>>,
     said: Option<String>,
     /// The room's clock at the last look, in ms since 1970.
     now: i64,
@@ -240,7 +241,7 @@ impl View {
 
     /// Rank of a ticket, 0 while there are none, and people in the line.
     pub(crate) fn stand(&self, ticket: u64) -> (u64, u64) {
-        let is_ranked = self.room.as_ref().is_some_and(Room::is_ranked);
+        let is_ranked = self.room.as_ref().is_some_and(|room| room.is_ranked());
         (if is_ranked { self.line.rank(ticket) } else { 0 }, self.line.total())
     }
 
@@ -330,7 +331,7 @@ impl View {
             reason: room.and_then(|room| rules::reason(QueueState::Waiting, room, self.now)),
             said: self.said.clone(),
             starts_at: room.and_then(|room| rules::opens_in_ms(room, self.now).map(|_| room.opens_at)),
-            is_ranked: room.is_some_and(Room::is_ranked),
+            is_ranked: room.is_some_and(|room| room.is_ranked()),
             loads: self.loads,
         }
     }

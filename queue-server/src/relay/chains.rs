@@ -10,6 +10,7 @@ use common::kafka::reader::{Offsets, Reader, Record};
 use common::kafka::transaction::Writer;
 use common::wire::event::QUEUE_EVENTS;
 use common::wire::id::ProductId;
+use common::wire::queue::Step;
 use serde::Deserialize;
 
 use super::logs::{Logs, Page};
@@ -120,9 +121,8 @@ impl Chains {
         let (mut products, mut records) = (Vec::new(), Vec::new());
         for (product, page) in pages {
             let mut head = self.heads.get(&product).cloned().unwrap_or_default();
-            let mut steps = page.into_iter().peekable();
-            while steps.peek().is_some() {
-                let Some(bytes) = head.link(product, steps.by_ref().take(STEPS_MAX).collect()) else { break };
+            for steps in records_of(page) {
+                let Some(bytes) = head.link(product, steps) else { continue };
                 records.push(head.outgoing(&self.kafka, product, bytes));
                 products.push(product);
             }
@@ -137,6 +137,20 @@ impl Chains {
         self.heads.extend(heads);
         Ok(sent)
     }
+}
+
+/// Deals a page out to records. What came in one entry stays in one record: its steps have one id.
+fn records_of(page: Page) -> Vec<Vec<(StreamId, Step)>> {
+    let mut records = vec![Vec::new()];
+    for (id, steps) in page {
+        let mut record = records.last_mut().expect("begins with one, and never loses any");
+        if !record.is_empty() && record.len() + steps.len() > STEPS_MAX {
+            records.push(Vec::new());
+            record = records.last_mut().expect("just put there");
+        }
+        record.extend(steps.into_iter().map(|step| (id, step)));
+    }
+    records
 }
 
 /// The end of a chain at a record. `before` is the last step of the one before.

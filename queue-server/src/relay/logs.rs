@@ -67,8 +67,8 @@ pub(super) struct Rooms {
     pub(super) idle: Vec<ProductId>,
 }
 
-/// Steps of a room in their order, with their ids in the stream.
-pub(super) type Page = Vec<(StreamId, Step)>;
+/// Entries of a room's stream in their order: their ids, and the steps that each holds.
+pub(super) type Page = Vec<(StreamId, Vec<Step>)>;
 
 /// What waits in a room's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,14 +124,14 @@ impl Logs {
         Ok(self.run::<i64>(&self.scripts.forget, vec![ROOMS.into()], args).await? == 1)
     }
 
-    /// The steps of a room after `last`, at most `most`.
+    /// The entries of a room's stream after `last`, at most `most`.
     pub(super) async fn after(&self, product: ProductId, last: StreamId, most: u64) -> anyhow::Result<Page> {
         let entries = self.redis.entries(&log(product), &format!("({last}"), most).await?;
-        let steps = entries.into_iter().map(|(id, fields)| {
-            let step = Step::from_fields(&fields).with_context(|| format!("step {id} of room {product}"))?;
-            Ok((StreamId::parse(&id).context("a stream's id")?, step))
+        let page = entries.into_iter().map(|(id, fields)| {
+            let steps = Step::of_entry(&fields).with_context(|| format!("step {id} of room {product}"))?;
+            Ok((StreamId::parse(&id).context("a stream's id")?, steps))
         });
-        steps.collect()
+        page.collect()
     }
 
     /// Drops what was sent from a room's stream, but for the last minute, and says what waits.

@@ -37,11 +37,11 @@ const RENEW: Duration = Duration::from_secs(1);
 const RENEWED_WITHIN: Duration = Duration::from_secs(4);
 /// Between two rounds of trimming and counting.
 const TEND: Duration = Duration::from_secs(1);
-/// Steps of one transaction at most, over all rooms, and of one room at least.
-const BATCH: usize = 20_000;
+/// Entries of one transaction at most, over all rooms, and of one room at least.
+const BATCH: usize = 8_000;
 const BATCH_LEAST: usize = 100;
-/// Steps of one room read at once at most.
-const PAGE_MAX: usize = 5_000;
+/// Entries of one room read at once at most: those who came together, up to 64, are one.
+const PAGE_MAX: usize = 2_000;
 
 /// Moves logs until the stop, whenever it is this instance's turn.
 pub(crate) async fn run(app: App) {
@@ -142,7 +142,7 @@ impl Relay {
             return Ok(false);
         }
         let moved: Vec<_> = pages.iter().map(|(product, page)| (*product, page.len())).collect();
-        let count: usize = moved.iter().map(|(_, count)| count).sum();
+        let steps: usize = pages.iter().flat_map(|(_, page)| page).map(|(_, steps)| steps.len()).sum();
         let sent = chains.send(pages).await?;
         for (product, count) in moved {
             let last = chains.last(product).await?;
@@ -151,7 +151,7 @@ impl Relay {
                 *room = Progress { last, sent: room.sent.map(|sent| sent.saturating_add(count)) };
             }
         }
-        self.app.metrics.relay_steps_total.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+        self.app.metrics.relay_steps_total.inc_by(u64::try_from(steps).unwrap_or(u64::MAX));
         // Without the note a successor reads more of the topic.
         if let Err(error) = self.logs.note(&self.holder, &sent.places, &sent.read).await {
             tracing::debug!(error = format!("{error:#}"), "places not noted");

@@ -771,8 +771,9 @@ async fn trace(
     }
     run.compare(&(1..=USERS).collect::<Vec<_>>()).await?;
     let entries = redis.entries(&format!("{key}:log"), "-", 1_000_000).await?;
-    let steps: Vec<Step> =
-        entries.iter().map(|(_, fields)| Step::from_fields(fields)).collect::<Result<_, _>>()?;
+    let steps: Vec<Vec<Step>> =
+        entries.iter().map(|(_, fields)| Step::of_entry(fields)).collect::<Result<_, _>>()?;
+    let steps = steps.concat();
     check_log(&steps).map_err(|error| error.context(format!("{steps:#?}")))?;
     let parts =
         ["meta", "line", "ready", "admitted", "told", "who", "orders", "log", "tickets", "seen", "back"];

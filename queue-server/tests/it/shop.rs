@@ -193,7 +193,7 @@ impl Shop {
     pub(crate) async fn log(&self) -> Vec<Step> {
         let key = format!("room:{{{PRODUCT}}}:log");
         let entries = self.redis.entries(&key, "-", 1_000_000).await.unwrap();
-        entries.iter().map(|(_, fields)| Step::from_fields(fields).unwrap()).collect()
+        entries.iter().flat_map(|(_, fields)| Step::of_entry(fields).unwrap()).collect()
     }
 
     pub(crate) async fn steps(&self, kind: StepKind) -> Vec<Step> {

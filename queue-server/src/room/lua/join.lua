@@ -3,7 +3,9 @@
 -- KEYS as in head.lua. ARGV, three for each shopper: user, the Idempotency-Key's hash (8 bytes) or '', a new jti, used
 -- when the shopper walks straight through.
 -- Returns { now, the room, and for each shopper the place (people.lua `present`) and what happened: 'joined', 'moved',
--- 'straight' or '' }; the place of one who may buy no more begins with 'limit'. Or { 'unknown' }, { 'closed' }.
+-- 'straight' or '' }; the place of one who may buy no more begins with 'limit'. Or { 'unknown' }, { 'closed' }, and where
+-- all came to the end of a line, { 'came', now, the room, people in the line before, the first of their tickets, a letter
+-- for each: j joined, m moved }.
 -- O(m log n).
 
 local room = enter()
@@ -68,7 +70,9 @@ local function register(user, key, jti)
       write(user, record)
     end
     ticket = newTicket()
-    local joined, step = append(user, ticket)
+    local joined = call('ZADD', LINE, ticket, user)
+    local step = joined == 1 and 'joined' or 'moved'
+    log(step, 'user', user, 'ticket', ticket)
     return 'w', waiting + joined, waiting + joined, 0, ticket, '', step
   end
   record = record or {}

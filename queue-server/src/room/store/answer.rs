@@ -1,5 +1,7 @@
 //! What the scripts answer, as types.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, bail};
 use common::redis::Value;
 use common::wire::id::Ticket;
@@ -112,7 +114,7 @@ pub struct Standing {
     /// The right; only when admitted.
     pub admission: Option<Admission>,
     /// The room.
-    pub room: Room,
+    pub room: Arc<Room>,
 }
 
 /// What a registration did.
@@ -191,6 +193,7 @@ impl Reply {
         match self.word(0)?.as_str() {
             "unknown" => return Ok(None),
             "closed" => return Ok(Some(Vec::new())),
+            "came" => return self.came().map(Some),
             _ => {}
         }
         let room = self.room()?;
@@ -206,9 +209,37 @@ impl Reply {
                 "straight" => Some(Event::Straight),
                 other => bail!("a join answered {other}"),
             };
-            Ok(Joined::Place(Box::new(self.place(at, room.clone())?), event))
+            Ok(Joined::Place(Box::new(self.place(at, Arc::clone(&room))?), event))
         });
         joined.collect::<anyhow::Result<_>>().map(Some)
+    }
+
+    /// All came to the end of a line: the places follow from its length and the first ticket.
+    fn came(&self) -> anyhow::Result<Vec<Joined>> {
+        let room: Arc<Room> = Arc::new(serde_json::from_str(&self.word(2)?).context("a room's facts")?);
+        let (now, is_ranked) = (self.number(1)?, room.is_ranked());
+        let mut total = u64::try_from(self.number(3)?)?;
+        let kinds = self.word(5)?;
+        let joined = kinds.bytes().zip(self.number(4)?..).map(|(kind, ticket)| {
+            let event = match kind {
+                b'j' => Event::Joined,
+                b'm' => Event::Moved,
+                other => bail!("a join answered {other}"),
+            };
+            total += u64::from(event == Event::Joined);
+            let standing = Standing {
+                state: QueueState::Waiting,
+                now,
+                rank: if is_ranked { total } else { 0 },
+                total,
+                ticket: Some(Ticket(ticket)),
+                claim_until: None,
+                admission: None,
+                room: Arc::clone(&room),
+            };
+            Ok(Joined::Place(Box::new(standing), Some(event)))
+        });
+        joined.collect()
     }
 
     pub(super) fn claimed(&self) -> anyhow::Result<Option<Claimed>> {
@@ -226,11 +257,11 @@ impl Reply {
         }
     }
 
-    fn room(&self) -> anyhow::Result<Room> {
-        serde_json::from_str(&self.word(1)?).context("a room's facts")
+    fn room(&self) -> anyhow::Result<Arc<Room>> {
+        serde_json::from_str(&self.word(1)?).map(Arc::new).context("a room's facts")
     }
 
-    fn place(&self, at: usize, room: Room) -> anyhow::Result<Standing> {
+    fn place(&self, at: usize, room: Arc<Room>) -> anyhow::Result<Standing> {
         let state = match self.word(at)?.as_str() {
             "w" => QueueState::Waiting,
             "r" => QueueState::Ready,

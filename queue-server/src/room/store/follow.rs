@@ -1,10 +1,13 @@
 //! Reads for those who follow a room in memory: its log from where they are, and its line as it stands. They go over a
 //! connection of their own, because their answers are long.
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
 use common::kafka::chain::StreamId;
 use common::redis::Value;
-use common::wire::id::{ProductId, UserId};
-use common::wire::queue::StepKind;
+use common::wire::id::{ProductId, Ticket, UserId};
+use common::wire::queue::{CAME, StepKind, came};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as Unknown;
@@ -12,8 +15,8 @@ use serde::de::value::Error as Unknown;
 use super::answer::Room;
 use super::{Store, keys};
 
-/// Entries of a log that one look reads at most: what the busiest room writes in 200 ms.
-const STEPS_MAX: u64 = 5_000;
+/// Entries of a log that one look reads at most; those who came together are one.
+const ENTRIES_MAX: u64 = 2_000;
 /// People of a line that one page holds at most: Redis is held for some milliseconds.
 const PEOPLE_MAX: i64 = 10_000;
 /// Of four bytes in `seen`, the highest bit: nothing was heard of the ticket's holder for a while.
@@ -25,7 +28,7 @@ pub(crate) struct Looked {
     /// The room's clock then, in ms since 1970.
     pub(crate) now: i64,
     /// The room then; `None`: its product is not known.
-    pub(crate) room: Option<Room>,
+    pub(crate) room: Option<Arc<Room>>,
     /// What an operator says to everybody waiting, and why the room is held.
     pub(crate) said: [Option<String>; 2],
     /// Steps since the last look, in their order.
@@ -60,13 +63,15 @@ impl Store {
     pub(crate) async fn follow(&self, product: ProductId, after: StreamId) -> anyhow::Result<Looked> {
         let [meta, .., log] = self.followed(product);
         let fields = ["room", "message", "holdText"];
-        let look = self.beside.look(&meta, &fields, &log, (&after.to_string(), STEPS_MAX)).await?;
-        let has_more = look.entries.len() as u64 == STEPS_MAX;
+        let look = self.beside.look(&meta, &fields, &log, (&after.to_string(), ENTRIES_MAX)).await?;
+        let has_more = look.entries.len() as u64 == ENTRIES_MAX;
         let mut fields = look.fields.into_iter();
-        let room = fields.next().flatten().map(|text| serde_json::from_str(&text)).transpose()?;
+        let room = fields.next().flatten().map(|text| serde_json::from_str(&text).map(Arc::new)).transpose()?;
         let said = std::array::from_fn(|_| fields.next().flatten().filter(|text| !text.is_empty()));
-        let steps =
-            look.entries.iter().map(|(id, fields)| taken(id, fields)).collect::<anyhow::Result<_>>()?;
+        let mut steps = Vec::with_capacity(look.entries.len());
+        for (id, fields) in &look.entries {
+            take(id, fields, &mut steps)?;
+        }
         Ok(Looked { now: look.now, room, said, steps, has_more })
     }
 
@@ -100,20 +105,24 @@ impl Store {
     }
 }
 
-fn taken(id: &str, fields: &[Value]) -> anyhow::Result<Taken> {
-    let (mut kind, mut user, mut ticket) = (None, None, None);
-    for pair in fields.chunks_exact(2) {
-        match pair[0].as_str().as_deref() {
-            Some("step") => {
-                let name = pair[1].as_str().unwrap_or_default();
-                kind = Some(StepKind::deserialize(IntoDeserializer::<Unknown>::into_deserializer(&*name))?);
-            }
-            Some("user") => user = pair[1].as_i64().map(UserId),
-            Some("ticket") => ticket = pair[1].as_u64(),
-            _ => {}
+/// Takes the steps of an entry.
+fn take(id: &str, fields: &[Value], steps: &mut Vec<Taken>) -> anyhow::Result<()> {
+    let id = StreamId::parse(id).with_context(|| format!("a step's id is {id}"))?;
+    let field = |name: &str| {
+        fields.chunks_exact(2).find(|pair| pair[0].as_bytes() == Some(name.as_bytes())).map(|pair| &pair[1])
+    };
+    let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or_default();
+    let (kind, ticket) = (text("step"), field("ticket").and_then(Value::as_i64));
+    if kind == CAME {
+        for who in came(ticket.unwrap_or_default(), &text("users"), &text("kinds")) {
+            let (kind, user, Ticket(ticket)) = who.with_context(|| format!("those who came at {id}"))?;
+            steps.push(Taken { id, kind, user: Some(user), ticket: u64::try_from(ticket).ok() });
         }
+        return Ok(());
     }
-    let id = StreamId::parse(id).ok_or_else(|| anyhow::anyhow!("a step's id is {id}"))?;
-    let kind = kind.ok_or_else(|| anyhow::anyhow!("a step without a kind: {id}"))?;
-    Ok(Taken { id, kind, user, ticket })
+    let kind = StepKind::deserialize(IntoDeserializer::<Unknown>::into_deserializer(&*kind))
+        .with_context(|| format!("the step {id}"))?;
+    let user = field("user").and_then(Value::as_i64).map(UserId);
+    steps.push(Taken { id, kind, user, ticket: ticket.and_then(|ticket| u64::try_from(ticket).ok()) });
+    Ok(())
 }
