@@ -19,8 +19,9 @@ use crate::notes::histogram;
 const HEAD_MAX: usize = 16 << 10;
 /// Nothing heard for this long: the server is stuck.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// Connections from one source address at most, below the 28,000 ports that Linux gives out by default.
-const PER_SOURCE: usize = 20_000;
+/// Connections from one source address at most. Linux gives out 28,000 ports by default, but looks for a free one ever
+/// longer the fewer are left.
+const PER_SOURCE: usize = 2_000;
 
 /// What is sent where.
 pub(crate) struct Barrage {

@@ -191,9 +191,8 @@ impl Step {
     /// # Errors
     /// When a field is missing or of another type.
     pub fn of_entry(fields: &HashMap<String, String>) -> serde_json::Result<Vec<Self>> {
-        let field = |name| {
-            fields.get(name).map(String::as_str).ok_or_else(|| serde_json::Error::missing_field(name))
-        };
+        let field =
+            |name| fields.get(name).map(String::as_str).ok_or_else(|| serde_json::Error::missing_field(name));
         if field("step")? != CAME {
             return Self::from_fields(fields).map(|step| vec![step]);
         }

@@ -18,7 +18,8 @@ use super::view::Notice;
 use crate::app::App;
 use crate::room::http::view;
 
-/// The front of the line is told every round, those up to the next rank every second one, the others every fifth.
+/// The front of the line is told every round, those up to the next rank every fifth, the others every tenth: as often as
+/// they would ask without a stream. Of 100,000 people who wait that makes 11,800 events per second at most.
 const ROUND: Duration = Duration::from_secs(1);
 const NEAR_RANK: u64 = 1_000;
 const FAR_RANK: u64 = 10_000;
@@ -182,8 +183,8 @@ fn every(rank: u64) -> u32 {
     if rank <= NEAR_RANK {
         1
     } else if rank <= FAR_RANK {
-        2
-    } else {
         5
+    } else {
+        10
     }
 }

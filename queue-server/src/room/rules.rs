@@ -286,7 +286,16 @@ mod tests {
 
     fn waiting(room: Room, rank: u64, now: i64) -> Standing {
         let (ticket, claim_until, admission) = (None, None, None);
-        Standing { state: QueueState::Waiting, now, rank, total: rank, ticket, claim_until, admission, room: room.into() }
+        Standing {
+            state: QueueState::Waiting,
+            now,
+            rank,
+            total: rank,
+            ticket,
+            claim_until,
+            admission,
+            room: room.into(),
+        }
     }
 
     fn wait(room: &Room, rank: u64, now: i64) -> Wait {

@@ -61,6 +61,7 @@ async fn look(app: &App) -> anyhow::Result<()> {
 async fn run_room(app: App, room: Arc<Room>) {
     tokio::select! {
         () = tick_and_follow(&app, &room) => {}
+        () = stamp(&app, &room) => {}
         () = tell::run(&app, &room) => {}
         () = app.stop.stopped() => tell::goodbye(&room).await,
     }
@@ -82,7 +83,6 @@ async fn tick_and_follow(app: &App, room: &Room) {
             if has_more {
                 due = Instant::now();
             }
-            hear(app, room).await;
         }
         if room.is_closed.load(Ordering::Relaxed) && app.live.end(room) {
             return;
@@ -122,15 +122,16 @@ async fn tick(app: &App, room: &Room) -> bool {
     false
 }
 
-/// Stamps those of whom something was heard. What fails comes again: with the next poll, or the next sign of life.
-async fn hear(app: &App, room: &Room) {
-    for how in [Heard::Poll, Heard::Live] {
-        let tickets = room.take_heard(how);
-        if tickets.is_empty() {
-            continue;
-        }
-        if let Err(error) = app.store.present(room.product, how == Heard::Live, &tickets).await {
-            tracing::debug!(product = room.product.0, error = format!("{error:#}"), "not stamped");
+/// Stamps those of whom something was heard, beside the looks: nobody's poll waits for it. What fails comes again: with the
+/// next poll, or the next sign of life.
+async fn stamp(app: &App, room: &Room) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(app.config.tick_ms.into())).await;
+        for how in [Heard::Poll, Heard::Live] {
+            let tickets = room.take_heard(how);
+            if let Err(error) = app.store.present(room.product, how == Heard::Live, &tickets).await {
+                tracing::debug!(product = room.product.0, error = format!("{error:#}"), "not stamped");
+            }
         }
     }
 }

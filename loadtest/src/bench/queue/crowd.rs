@@ -99,6 +99,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
     let joined = fast::fire(Barrage { to, requests, connections: JOINING, time: None, rate: None }).await?;
     ensure!(joined.failed == 0, "{} could not join: {}", joined.failed, joined.failure.unwrap_or_default());
     say(&News::Joined)?;
+    // All crowds join before the first one opens a stream: what both take is told apart.
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
 
     let live = format!("{path}/live");
     let open = |login: &account::Login| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use common::wire::queue::QueueState;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -56,8 +56,11 @@ impl Crowds {
         self.all(|news| matches!(news, News::Joined)).await
     }
 
-    /// Waits until every stream is open; says how long the joins and that took.
+    /// Has every stream opened and waits for it; says how long the joins and that took.
     pub(super) async fn opened(&mut self) -> anyhow::Result<Duration> {
+        for (_, input) in &mut self.children {
+            input.write_all(b"open\n").await.context("a crowd went home early")?;
+        }
         self.all(|news| matches!(news, News::Opened)).await?;
         Ok(self.started.elapsed())
     }

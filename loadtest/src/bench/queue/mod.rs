@@ -38,8 +38,9 @@ pub(crate) struct Args {
     /// Identities that join and ask.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     accounts: u32,
-    /// Connections, each with one request in flight.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    /// Connections, each with one request in flight. With few, the time that a request waits for its turn on a busy machine
+    /// is measured, not what the servers can do.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     connections: u16,
     /// Waiters whose memory is weighed.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]

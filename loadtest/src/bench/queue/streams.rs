@@ -32,6 +32,8 @@ const INSIDE: u32 = 20;
 const UNITS: u32 = 100;
 /// Between two places that are given up.
 const PACE: Duration = Duration::from_millis(250);
+/// Somebody who asked is there after this time.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
 /// News come within this time, or not at all.
 const NEWS_MAX: Duration = Duration::from_secs(30);
 /// A server keeps its memory for a while; what is left after this was not given back.
@@ -145,9 +147,12 @@ impl Room<'_> {
 
     /// Opens the sale; the buyer, first in the line, takes the token.
     async fn open(&mut self, buyer: &Login) -> anyhow::Result<()> {
-        sale::open(self.run.stack, self.net.agent(0), self.sale).await?;
         let place = Call::get(&self.url).bearer(&buyer.token);
         let token = Call::post(format!("{}/token", self.url)).bearer(&buyer.token);
+        // Whoever was silent while the streams were opened is away, and passed over: the buyer shows up first.
+        self.net.agent(0).send(&place).await?;
+        tokio::time::sleep(HEARD_WITHIN).await;
+        sale::open(self.run.stack, self.net.agent(0), self.sale).await?;
         let claimed = async {
             let mut beat = interval(PACE);
             loop {

@@ -66,7 +66,8 @@ impl Store {
         let look = self.beside.look(&meta, &fields, &log, (&after.to_string(), ENTRIES_MAX)).await?;
         let has_more = look.entries.len() as u64 == ENTRIES_MAX;
         let mut fields = look.fields.into_iter();
-        let room = fields.next().flatten().map(|text| serde_json::from_str(&text).map(Arc::new)).transpose()?;
+        let room =
+            fields.next().flatten().map(|text| serde_json::from_str(&text).map(Arc::new)).transpose()?;
         let said = std::array::from_fn(|_| fields.next().flatten().filter(|text| !text.is_empty()));
         let mut steps = Vec::with_capacity(look.entries.len());
         for (id, fields) in &look.entries {
