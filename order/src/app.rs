@@ -12,7 +12,7 @@ use sqlx::PgPool;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::order::live::Watchers;
+use crate::order::live::{self, Watchers};
 use crate::order::place::Placer;
 use crate::order::{Step, rules};
 use crate::payment::provider::toss::Toss;
@@ -51,7 +51,7 @@ impl App {
     /// Steps were committed: their events can go out, and the figures may count them.
     pub fn committed(&self, steps: &[Step]) {
         self.nudge.now();
-        self.watchers.tell(steps);
+        live::tell(&self.watchers, steps);
         for step in steps {
             self.metrics.transitions_total.with_label_values(&[rules::name(step.to)]).inc();
             if let Some(waited) = step.stock_wait {

@@ -103,12 +103,6 @@ pub enum Error {
     /// No such payment provider.
     #[error("there is no such payment provider")]
     UnknownProvider,
-    /// Not a number that a stream gave.
-    #[error("Last-Event-ID is not one that this stream gave")]
-    InvalidLastEventId,
-    /// The account follows as many orders as it may.
-    #[error("at most {0} streams per account")]
-    TooManyStreams(usize),
     /// What is needed cannot be reached now.
     #[error("not able to answer now; try again soon")]
     Unavailable(&'static str, #[source] anyhow::Error),
@@ -122,13 +116,11 @@ impl Error {
         match self {
             Self::Invalid(_) | Self::TotalTooLarge => (StatusCode::BAD_REQUEST, "validation-failed"),
             Self::KeyRequired => (StatusCode::BAD_REQUEST, "idempotency-key-required"),
-            Self::InvalidLastEventId => (StatusCode::BAD_REQUEST, "invalid-last-event-id"),
             Self::WholeRefundOnly { .. } => (StatusCode::FORBIDDEN, "whole-refund-only"),
             Self::UnknownProvider => (StatusCode::NOT_FOUND, "unknown-provider"),
             Self::NotRefundable => (StatusCode::CONFLICT, "order-not-refundable"),
             Self::RefundRefused(_) => (StatusCode::CONFLICT, "refund-refused"),
             Self::RefundTooLarge { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "refund-too-large"),
-            Self::TooManyStreams(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-streams"),
             Self::Declined(_) => (StatusCode::PAYMENT_REQUIRED, "payment-declined"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::PassNeeded(_) => (StatusCode::FORBIDDEN, "access-token-required"),

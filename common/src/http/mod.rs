@@ -1,9 +1,10 @@
 //! HTTP plumbing of the services: the accept loop here, [`door`] while a service starts, [`extract`] in front of
-//! handlers, [`problem`] behind them, [`observe`] around them; [`cookie`] is the login of browsers.
+//! handlers, [`problem`] behind them, [`observe`] around them; [`live`] is event streams, [`cookie`] the login of browsers.
 
 pub mod cookie;
 pub mod door;
 pub mod extract;
+pub mod live;
 pub mod observe;
 pub mod problem;
 

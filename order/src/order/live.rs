@@ -6,23 +6,21 @@
 //! replica would read everybody's events for its own watchers' sake, and restart where it cannot know what they missed.
 //! An event is the whole order, so one that is overtaken is never missed.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::IntoResponse;
+use axum::response::sse::Event;
 use common::auth::Caller;
 use common::http::extract::Path;
+use common::http::live::{self, RETRY, Watch};
+use common::http::problem::Failure;
 use common::stop::Stop;
 use common::wire::id::{OrderId, UserId};
 use common::wire::order::OrderView;
 use common::wire::token::Role;
-use futures::Stream;
-use tokio::sync::watch;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Step, view};
@@ -31,117 +29,24 @@ use crate::error::Error;
 
 /// Between two looks at what other replicas changed.
 const LOOK: Duration = Duration::from_millis(250);
-/// A stream that has nothing to say says so this often, so that nothing between takes it for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A stream ends after this long: who asks again shows a login again.
-const LIFE: Duration = Duration::from_secs(600);
-/// A client that lost its stream waits this long.
-const RETRY: Duration = Duration::from_secs(2);
-/// Streams of one account and replica at most.
-const PER_ACCOUNT_MAX: usize = 10;
-/// Streams of one replica at most.
-const STREAMS_MAX: usize = 20_000;
 
-/// Who watches which order. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Watchers {
-    watched: Arc<Mutex<Watched>>,
-    stop: Stop,
-}
+/// Who watches which order; its number is that of the last transition known here.
+pub type Watchers = live::Watchers<OrderId>;
 
-#[derive(Debug, Default)]
-struct Watched {
-    /// The number of the last transition known here.
-    orders: HashMap<OrderId, watch::Sender<i64>>,
-    streams: HashMap<UserId, usize>,
-    count: usize,
-}
-
-/// One stream's place among the watchers; it gives it up when dropped.
-#[derive(Debug)]
-struct Watch {
-    watchers: Watchers,
-    order: OrderId,
-    user: UserId,
-    changes: watch::Receiver<i64>,
-}
-
-impl Watchers {
-    /// Nobody watches yet. Streams end at the stop.
-    pub fn new(stop: Stop) -> Self {
-        Self { watched: Arc::default(), stop }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Watched> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Transitions were committed.
-    pub fn tell(&self, steps: &[Step]) {
-        let changes: Vec<(OrderId, i64)> =
-            steps.iter().map(|step| (step.event.order_id, step.event.seq)).collect();
-        self.changed(&changes);
-    }
-
-    fn changed(&self, changes: &[(OrderId, i64)]) {
-        let watched = self.lock();
-        for (order, seq) in changes {
-            if let Some(sender) = watched.orders.get(order) {
-                sender.send_if_modified(|known| {
-                    let newer = *seq > *known;
-                    *known = (*known).max(*seq);
-                    newer
-                });
-            }
-        }
-    }
-
-    fn watch(&self, order: OrderId, user: UserId) -> Result<Watch, Error> {
-        let mut watched = self.lock();
-        if watched.count >= STREAMS_MAX {
-            return Err(Error::Unavailable("overloaded", anyhow::anyhow!("{STREAMS_MAX} streams are open")));
-        }
-        let own = watched.streams.entry(user).or_default();
-        if *own >= PER_ACCOUNT_MAX {
-            return Err(Error::TooManyStreams(PER_ACCOUNT_MAX));
-        }
-        *own += 1;
-        watched.count += 1;
-        let changes = watched.orders.entry(order).or_insert_with(|| watch::channel(0).0).subscribe();
-        Ok(Watch { watchers: self.clone(), order, user, changes })
-    }
-
-    fn orders(&self) -> Vec<Uuid> {
-        self.lock().orders.keys().map(|id| id.0).collect()
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let mut watched = self.watchers.lock();
-        watched.count -= 1;
-        if let Some(own) = watched.streams.get_mut(&self.user) {
-            *own -= 1;
-            if *own == 0 {
-                watched.streams.remove(&self.user);
-            }
-        }
-        // This one's receiver is still there.
-        if watched.orders.get(&self.order).is_some_and(|sender| sender.receiver_count() <= 1) {
-            watched.orders.remove(&self.order);
-        }
-    }
+/// Transitions were committed.
+pub fn tell(watchers: &Watchers, steps: &[Step]) {
+    watchers.tell(steps.iter().map(|step| (step.event.order_id, step.event.seq)));
 }
 
 /// Finds what other replicas changed, until the stop.
 pub async fn run(app: App, stop: Stop) {
     while stop.pause(LOOK).await {
-        let orders = app.watchers.orders();
+        let orders: Vec<Uuid> = app.watchers.things().into_iter().map(|id| id.0).collect();
         if orders.is_empty() {
             continue;
         }
         match look(&app, &orders).await {
-            Ok(seqs) => app.watchers.changed(&seqs),
+            Ok(seqs) => app.watchers.tell(seqs),
             Err(error) => tracing::debug!(%error, "watched orders not looked at; trying again"),
         }
     }
@@ -168,32 +73,26 @@ pub async fn live(
     caller: Caller,
     Path(id): Path<OrderId>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
-    let known = last_event_id(&headers)?;
+) -> Result<impl IntoResponse, Failure> {
+    let known = live::last_event_id(&headers)?;
     // Watching before reading: what changes in between is seen.
     let watch = app.watchers.watch(id, caller.user)?;
     let (owner, seq, view) = numbered(&app, id).await?.ok_or(Error::UnknownOrder)?;
     if owner != caller.user && caller.role != Role::Admin {
-        return Err(Error::Forbidden);
+        return Err(Error::Forbidden.into());
     }
     let first = (known != Some(seq)).then(|| event(seq, &view).retry(RETRY));
-    let stream = Told { app, id, watch, told: seq, first, until: Instant::now() + LIFE, over: false };
+    let stream = Told { app, id, watch, told: seq, first, over: false };
     let events = futures::stream::unfold(stream, async |mut stream: Told| {
         let event = stream.next().await?;
-        Some((Ok(event), stream))
+        Some((Ok::<_, Infallible>(event), stream))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(live::answer(events))
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Error> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let seq = value.to_str().ok().and_then(|text| text.parse().ok()).filter(|seq: &i64| *seq > 0);
-    seq.map(Some).ok_or(Error::InvalidLastEventId)
-}
-
-async fn numbered(app: &App, id: OrderId) -> Result<Option<(UserId, i64, OrderView)>, sqlx::Error> {
+async fn numbered(app: &App, id: OrderId) -> Result<Option<(UserId, i64, OrderView)>, Error> {
     let mut connection = app.pg.acquire().await?;
-    view::numbered(&mut connection, id).await
+    Ok(view::numbered(&mut connection, id).await?)
 }
 
 fn event(seq: i64, view: &OrderView) -> Event {
@@ -205,10 +104,9 @@ fn event(seq: i64, view: &OrderView) -> Event {
 struct Told {
     app: App,
     id: OrderId,
-    watch: Watch,
+    watch: Watch<OrderId>,
     told: i64,
     first: Option<Event>,
-    until: Instant,
     over: bool,
 }
 
@@ -220,24 +118,17 @@ impl Told {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
-        let stop = self.watch.watchers.stop.clone();
-        loop {
-            tokio::select! {
-                changed = self.watch.changes.changed() => if changed.is_err() { break },
-                () = tokio::time::sleep_until(self.until) => break,
-                () = stop.stopped() => break,
-            }
+        while self.watch.changed().await {
             match numbered(&self.app, self.id).await {
                 Ok(Some((_, seq, view))) if seq > self.told => {
                     self.told = seq;
                     return Some(event(seq, &view));
                 }
                 Ok(Some(_)) => {}
-                // Asking again is the client's part.
                 Ok(None) | Err(_) => break,
             }
         }
         self.over = true;
-        Some(Event::default().event("reconnect").data("{}"))
+        Some(live::reconnect())
     }
 }

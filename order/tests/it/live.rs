@@ -5,54 +5,19 @@ use common::wire::order::{OrderState, OrderView};
 use common::wire::token::Role;
 use serde_json::json;
 use testkit::client::Http;
+use testkit::events::Events;
 
 use crate::{SOON, Shopper, TestOrder};
 
-/// An open stream.
-struct Stream {
-    response: reqwest::Response,
-    unread: String,
+async fn open(http: &Http, order: OrderId) -> Events {
+    Events::open(http, &format!("/api/orders/{order}/live")).await
 }
 
-impl Stream {
-    async fn open(http: &Http, order: OrderId) -> Self {
-        let response =
-            http.request(reqwest::Method::GET, &format!("/api/orders/{order}/live")).send().await.unwrap();
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { response, unread: String::new() }
-    }
-
-    /// The next event's fields; `None` at the end.
-    async fn next(&mut self) -> Option<(String, String, String)> {
-        loop {
-            if let Some((event, rest)) = self.unread.split_once("\n\n") {
-                let field = |name: &str| {
-                    event
-                        .lines()
-                        .find_map(|line| line.strip_prefix(name))
-                        .unwrap_or_default()
-                        .trim()
-                        .to_owned()
-                };
-                let event = (field("event:"), field("id:"), field("data:"));
-                self.unread = rest.to_owned();
-                if !event.0.is_empty() {
-                    return Some(event);
-                }
-                continue;
-            }
-            let chunk =
-                tokio::time::timeout(SOON, self.response.chunk()).await.expect("nothing came").unwrap()?;
-            self.unread.push_str(std::str::from_utf8(&chunk).unwrap());
-        }
-    }
-
-    async fn order(&mut self) -> (String, OrderView) {
-        let (event, id, data) = self.next().await.unwrap();
-        assert_eq!(event, "order");
-        (id, serde_json::from_str(&data).unwrap())
-    }
+/// The next event's id, and the order that it tells.
+async fn order_of(stream: &mut Events) -> (String, OrderView) {
+    let told = stream.next().await.unwrap();
+    assert_eq!(told.event, "order");
+    (told.id.clone(), told.data())
 }
 
 fn after(shopper: &Shopper<'_>, id: &str) -> Http {
@@ -63,21 +28,20 @@ fn after(shopper: &Shopper<'_>, id: &str) -> Http {
 async fn every_transition_is_told_as_it_happens() {
     let test = TestOrder::start().await;
     let (shopper, order) = test.placed(7).await;
-    let mut stream = Stream::open(&shopper.http, order).await;
-    let (id, view) = stream.order().await;
+    let mut stream = open(&shopper.http, order).await;
+    let (id, view) = order_of(&mut stream).await;
     assert_eq!((id.as_str(), view.state), ("1", OrderState::Received));
     test.decide(order, 1, None).await;
-    let (id, view) = stream.order().await;
+    let (id, view) = order_of(&mut stream).await;
     assert_eq!((id.as_str(), view.state), ("2", OrderState::Reserved));
     assert_eq!(view, shopper.show(order).await);
     shopper.http.key("c").post(&format!("/api/orders/{order}/cancel"), &json!({})).await.unwrap().expect(200);
-    assert_eq!(stream.order().await.1.state, OrderState::Cancelled);
+    assert_eq!(order_of(&mut stream).await.1.state, OrderState::Cancelled);
 
     // Who has the last one is told nothing until there is another; who has an older one is told at once.
-    let mut known = Stream::open(&after(&shopper, "3"), order).await;
-    let nothing = tokio::time::timeout(Duration::from_millis(400), known.response.chunk()).await;
-    assert!(nothing.is_err(), "{nothing:?}");
-    let (id, _) = Stream::open(&after(&shopper, "2"), order).await.order().await;
+    let mut known = open(&after(&shopper, "3"), order).await;
+    assert!(known.is_silent(Duration::from_millis(400)).await);
+    let (id, _) = order_of(&mut open(&after(&shopper, "2"), order).await).await;
     assert_eq!(id, "3");
 }
 
@@ -85,15 +49,15 @@ async fn every_transition_is_told_as_it_happens() {
 async fn what_another_replica_changes_is_told_too() {
     let test = TestOrder::start().await;
     let (shopper, order) = test.placed(7).await;
-    let mut stream = Stream::open(&shopper.http, order).await;
-    stream.order().await;
+    let mut stream = open(&shopper.http, order).await;
+    order_of(&mut stream).await;
     // As another replica does it: this process hears nothing of it.
     sqlx::query("UPDATE orders SET state = 'failed', seq = 2, reason = 'noDecision' WHERE order_id = $1")
         .bind(order.0)
         .execute(&test.pg)
         .await
         .unwrap();
-    let (id, view) = stream.order().await;
+    let (id, view) = order_of(&mut stream).await;
     assert_eq!(
         (id.as_str(), view.state, view.reason.as_deref()),
         ("2", OrderState::Failed, Some("noDecision"))
@@ -112,12 +76,12 @@ async fn a_stream_is_its_owners_and_ends_in_an_orderly_way() {
     for bad in ["x", "-1", "0", "1.5", "99999999999999999999"] {
         after(&shopper, bad).get(&path).await.unwrap().problem(400, "invalid-last-event-id");
     }
-    let mut admin = Stream::open(&test.caller(1, Role::Admin).http, order).await;
-    admin.order().await;
+    let mut admin = open(&test.caller(1, Role::Admin).http, order).await;
+    order_of(&mut admin).await;
 
     let mut streams = Vec::new();
     for _ in 0..10 {
-        streams.push(Stream::open(&shopper.http, order).await);
+        streams.push(open(&shopper.http, order).await);
     }
     shopper.http.get(&path).await.unwrap().problem(429, "too-many-streams");
     streams.clear();
@@ -130,7 +94,6 @@ async fn a_stream_is_its_owners_and_ends_in_an_orderly_way() {
     .await;
 
     test.stop.stop();
-    let (event, ..) = admin.next().await.unwrap();
-    assert_eq!(event, "reconnect");
+    assert_eq!(admin.next().await.unwrap().event, "reconnect");
     assert!(admin.next().await.is_none());
 }
