@@ -100,7 +100,11 @@ impl Plan {
     pub(crate) fn settings(&self, instance: &Instance) -> Vec<(&'static str, String)> {
         let listen = format!("127.0.0.1:{}", instance.port);
         let mut settings = match instance.service {
-            "user" => vec![("USER_LISTEN", listen), ("IDENTITY_KEY_FILE", path(&self.keys.identity))],
+            "user" => vec![
+                ("USER_LISTEN", listen),
+                ("IDENTITY_KEY_FILE", path(&self.keys.identity)),
+                ("PRODUCT_URL", self.first("product")),
+            ],
             "product" => vec![("PRODUCT_LISTEN", listen), ("QUEUE_URL", self.first("queue-server"))],
             "order" => self.order(listen),
             "queue-server" => vec![

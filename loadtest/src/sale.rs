@@ -40,6 +40,8 @@ pub(crate) struct Terms {
     pub(crate) interval_s: u32,
     /// Admissions open this long after the sale's start.
     pub(crate) delay_s: u32,
+    /// The sale begins so many seconds after its registration; 0: it has begun.
+    pub(crate) ahead_s: u32,
     /// Shoppers inside at once; no limit when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) capacity: Option<u32>,
@@ -71,7 +73,9 @@ pub(crate) async fn register(stack: &Stack, agent: &Agent, terms: Terms) -> anyh
         "address": "1 Harbour Road, Busan",
     }));
     let company: CompanyView = agent.send(&call).await?.success("registering the company")?;
-    let starts_at = Clock::system().now().trunc_subsecs(0) - chrono::TimeDelta::seconds(BEGAN_S);
+    let now = Clock::system().now().trunc_subsecs(0);
+    let ahead_s = if terms.ahead_s == 0 { -BEGAN_S } else { terms.ahead_s.into() };
+    let starts_at = now + chrono::TimeDelta::seconds(ahead_s);
     let queue = QueuePolicy {
         count: terms.count,
         interval_s: terms.interval_s,

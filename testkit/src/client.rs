@@ -44,6 +44,12 @@ impl Http {
         Self { base: base.into(), http, headers: Vec::new() }
     }
 
+    /// The address that it talks to.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The same client with one more header on every request.
     #[must_use]
     pub fn with(&self, name: &str, value: impl Into<String>) -> Self {

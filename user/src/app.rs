@@ -6,6 +6,7 @@ use axum::extract::FromRef;
 use common::auth::Verifier;
 use common::auth::jwks::KeySet;
 use common::auth::key::{InternalKey, Keyring};
+use common::client::Client;
 use common::clock::Clock;
 use common::stop::Stop;
 use common::wire::token::Jwks;
@@ -14,6 +15,7 @@ use sqlx::PgPool;
 
 use crate::account::password::Hasher;
 use crate::metrics::Metrics;
+use crate::notice::live::Watchers;
 use crate::{Config, MIGRATIONS};
 
 /// The service's parts. Clones share them.
@@ -26,6 +28,8 @@ pub(crate) struct App {
     pub(crate) hasher: Hasher,
     pub(crate) metrics: Metrics,
     pub(crate) session_ttl_s: u32,
+    pub(crate) products: Client,
+    pub(crate) watchers: Watchers,
 }
 
 impl App {
@@ -43,6 +47,7 @@ impl App {
         let metrics = Metrics::register(registry)?;
         let hash_seconds = metrics.hash_seconds.clone();
         let hasher = Hasher::new(config.hashes_at_once(), config.hash_waiting_max, hash_seconds)?;
+        let products = Client::new(&config.product_url, verifier.clone())?;
         Ok(Self {
             pg: common::pg::open(&config.pg, &MIGRATIONS, stop).await?,
             clock: config.clock.clone(),
@@ -51,6 +56,8 @@ impl App {
             hasher,
             metrics,
             session_ttl_s: config.session_ttl_s,
+            products,
+            watchers: Watchers::new(stop.clone()),
         })
     }
 }

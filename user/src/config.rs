@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use common::clock::Clock;
-use common::config::{Pg, Telemetry};
+use common::config::{Kafka, Pg, Telemetry};
 
 /// Accounts, logins, identity tokens.
 #[derive(Debug, Clone, Parser)]
@@ -39,6 +39,12 @@ pub struct Config {
     /// less than a second, which is what the answer's `Retry-After` says.
     #[arg(long, env = "USER_HASH_WAITING_MAX", default_value_t = 64)]
     pub hash_waiting_max: usize,
+    /// Where notices come from. Logins work without it.
+    #[command(flatten)]
+    pub kafka: Kafka,
+    /// The product service, for subscriptions to products that its log has not told of yet.
+    #[arg(long, env = "PRODUCT_URL", default_value = "http://127.0.0.1:8082")]
+    pub product_url: String,
     /// Where time comes from.
     #[arg(skip = Clock::system())]
     pub clock: Clock,

@@ -16,6 +16,18 @@ pub(crate) enum Error {
     /// No such account, or it was deleted.
     #[error("there is no such user")]
     UnknownUser,
+    /// No such product, or it was withdrawn.
+    #[error("there is no such product")]
+    UnknownProduct,
+    /// Nothing will ever be told of it.
+    #[error("the sale is over")]
+    SaleClosed,
+    /// Somebody has asked to be told of very much.
+    #[error("at most {} subscriptions per account", crate::subscription::PER_ACCOUNT_MAX)]
+    TooManySubscriptions,
+    /// The product service cannot be asked now.
+    #[error("not able to answer now; try again soon")]
+    ProductUnavailable(#[source] anyhow::Error),
     /// Too many passwords wait to be hashed.
     #[error("too many logins at once; try again soon")]
     Busy,
@@ -33,6 +45,10 @@ impl Error {
             Self::LoginIdTaken => (StatusCode::CONFLICT, "login-id-taken"),
             Self::WrongCredentials => (StatusCode::UNAUTHORIZED, "wrong-credentials"),
             Self::UnknownUser => (StatusCode::NOT_FOUND, "unknown-user"),
+            Self::UnknownProduct => (StatusCode::NOT_FOUND, "unknown-product"),
+            Self::SaleClosed => (StatusCode::CONFLICT, "sale-closed"),
+            Self::TooManySubscriptions => (StatusCode::CONFLICT, "too-many-subscriptions"),
+            Self::ProductUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "product-unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error"),
@@ -52,6 +68,7 @@ impl From<Error> for Failure {
         match &error {
             Error::Internal(cause) => Self::internal(cause),
             Error::Busy => Self::unavailable(code, 1, None),
+            Error::ProductUnavailable(cause) => Self::unavailable(code, 1, Some(format!("{cause:#}"))),
             Error::Unavailable(cause) => Self::unavailable(code, 1, Some(cause.to_string())),
             _ => Self::new(status, code, error.to_string()),
         }

@@ -1,9 +1,11 @@
-//! Accounts, logins, identity tokens.
+//! Accounts, logins, identity tokens, and what people are told.
 //!
-//! Owns the tables `account` and `session`, and the key that signs identities (`/.well-known/jwks.json`).
+//! Owns the tables `account` and `session`, `sale`, `sold_out`, `subscription`, `announcement`, `notice` and `notice_mark`,
+//! and the key that signs identities (`/.well-known/jwks.json`).
 //!
 //! - [`account`]: sign-up, profile, password hashes, the accounts that no sign-up makes.
 //! - [`session`]: login and what it gives.
+//! - `subscription`: what people asked to be told. `notice`: their boxes, and who is told when.
 //! - [`cli`]: `user seed` and `user keygen`.
 
 pub mod account;
@@ -12,15 +14,21 @@ pub mod cli;
 mod config;
 mod error;
 mod metrics;
+mod notice;
+mod page;
 mod routes;
 pub mod session;
+mod subscription;
 
 use common::http::door::serve_when_open;
+use common::kafka::producer::Producer;
 use common::stop::Stop;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 
 pub use config::Config;
+
+use app::App;
 
 /// The service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -34,6 +42,20 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 pub async fn serve(listener: TcpListener, config: Config, stop: Stop) -> anyhow::Result<()> {
     tracing::info!(?config, "starting");
     let registry = common::metrics::registry();
-    let open = async { Ok(routes::routes(app::App::open(&config, &registry, &stop).await?)) };
+    let open = async {
+        let app = App::open(&config, &registry, &stop).await?;
+        jobs(&app, &config, &stop)?;
+        Ok(routes::routes(app))
+    };
     serve_when_open(listener, &registry, &stop, open).await
+}
+
+fn jobs(app: &App, config: &Config, stop: &Stop) -> anyhow::Result<()> {
+    let producer = Producer::new(&config.kafka)?;
+    let events = notice::events::run(app.clone(), config.kafka.clone(), producer, stop.clone());
+    stop.spawn("notice events", events);
+    stop.spawn("announce", notice::announce::run(app.clone(), stop.clone()));
+    stop.spawn("boxes", notice::live::run(app.clone(), stop.clone()));
+    stop.spawn("forget notices", notice::forget::run(app.clone(), stop.clone()));
+    Ok(())
 }

@@ -6,5 +6,9 @@ common::metrics! {
         logins_total: IntCounterVec["result"],
         /// Seconds of computing one password hash, without the wait for its turn.
         hash_seconds: Histogram,
+        /// Notices put into boxes, by kind.
+        notices_total: IntCounterVec["kind"],
+        /// Records that wait to be read, by topic.
+        consumer_lag: IntGaugeVec["topic"],
     } namespace: "astraphe_user"
 }

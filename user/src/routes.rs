@@ -4,7 +4,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::app::App;
-use crate::{account, session};
+use crate::{account, notice, session, subscription};
 
 pub(crate) fn routes(app: App) -> Router {
     Router::new()
@@ -14,5 +14,15 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/login", post(session::http::log_in_by_form)) // anyone, from a page without a script
         .route("/api/users/me", get(account::http::me)) // self
         .route("/.well-known/jwks.json", get(session::http::keys)) // anyone
+        .route(
+            "/api/products/{id}/subscription",
+            post(subscription::http::subscribe)
+                .delete(subscription::http::unsubscribe)
+                .get(subscription::http::show), // self
+        )
+        .route("/api/subscriptions", get(subscription::http::list)) // self
+        .route("/api/notifications", get(notice::http::list)) // self
+        .route("/api/notifications/live", get(notice::live::live)) // self
+        .route("/api/notifications/read", post(notice::http::read)) // self
         .with_state(app)
 }

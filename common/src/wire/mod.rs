@@ -7,6 +7,7 @@
 pub mod event;
 pub mod id;
 pub mod money;
+pub mod notice;
 pub mod order;
 pub mod problem;
 pub mod product;

@@ -4,6 +4,7 @@
 mod board;
 mod gateway;
 mod load;
+mod notices;
 mod orders;
 mod process;
 pub(crate) mod queue;
@@ -41,6 +42,8 @@ enum What {
     /// Orders: the stock stage, orders over HTTP, their decisions, memory; against a row lock per order on the same
     /// database server.
     Orders(orders::Args),
+    /// Notices: everybody who asked is told that a sale has begun, against a bare statement of as many rows.
+    Notices(notices::Args),
     /// Requests per CPU-second of the gateway, against the service behind it.
     Gateway,
 }
@@ -108,6 +111,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
             report::say(&board.table());
             return save(&args, &board);
         }
+        What::Notices(wanted) => notices::run(&Stack::read(&args.stack)?, wanted).await?,
         What::Gateway => gateway::run(&Stack::read(&args.stack)?, time).await?,
     };
     report::say(&figures.table());

@@ -5,12 +5,13 @@
 mod cli;
 mod login;
 mod me;
+mod notice;
 mod signup;
 
 use std::time::Duration;
 
 use common::clock::Clock;
-use common::config::{Pg, Secret, Telemetry};
+use common::config::{Kafka, Pg, Secret, Telemetry};
 use common::stop::Stop;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -39,20 +40,9 @@ impl TestUser {
         let mut config = config(&issuers, &clock, &testkit::database("user"));
         change(&mut config);
         let database_url = config.pg.database_url.0.clone();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let http = Http::new(&base);
-        let service = user::serve(listener, config, stop.clone());
-        #[expect(clippy::disallowed_methods, reason = "the service itself ends with its stop")]
-        tokio::spawn(async move { service.await.unwrap() });
-        testkit::eventually(Duration::from_secs(20), async || {
-            let answer = http.get("/readyz").await?;
-            anyhow::ensure!(answer.status == 200, "{}", answer.body);
-            Ok(())
-        })
-        .await;
+        let http = serve(config, &stop).await;
         let pg = PgPool::connect(&database_url).await.unwrap();
-        Self { base, http, pg, issuers, clock, stop }
+        Self { base: http.base().to_owned(), http, pg, issuers, clock, stop }
     }
 
     async fn rows(&self, table: &str) -> i64 {
@@ -64,6 +54,26 @@ impl TestUser {
         let answer = self.http.post("/api/auth/signup", &sign_up_body(login_id)).await.unwrap();
         answer.expect(201).body
     }
+}
+
+/// One more running service; ready when this returns.
+async fn serve(config: Config, stop: &Stop) -> Http {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = Http::new(format!("http://{}", listener.local_addr().unwrap()));
+    let service = user::serve(listener, config, stop.clone());
+    #[expect(clippy::disallowed_methods, reason = "the service itself ends with its stop")]
+    tokio::spawn(async move { service.await.unwrap() });
+    ready(&http).await;
+    http
+}
+
+async fn ready(http: &Http) {
+    testkit::eventually(Duration::from_secs(20), async || {
+        let answer = http.get("/readyz").await?;
+        anyhow::ensure!(answer.status == 200, "{}", answer.body);
+        Ok(())
+    })
+    .await;
 }
 
 impl Drop for TestUser {
@@ -82,6 +92,14 @@ fn config(issuers: &Issuers, clock: &Clock, database_url: &str) -> Config {
         session_ttl_s: 3_600,
         hash_parallel: None,
         hash_waiting_max: 64,
+        // Nobody is there: only notices need it.
+        kafka: Kafka {
+            kafka_bootstrap: "127.0.0.1:1".into(),
+            kafka_topic_prefix: testkit::topic_prefix(),
+            kafka_replication: 1,
+            instance: "user-1".into(),
+        },
+        product_url: "http://127.0.0.1:1".into(),
         clock: clock.clone(),
     }
 }

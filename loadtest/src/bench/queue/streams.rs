@@ -56,6 +56,7 @@ pub(super) async fn measure(run: &Run<'_>) -> anyhow::Result<Part> {
         interval_s: 1,
         delay_s: 86_400,
         capacity: Some(INSIDE),
+        ..Terms::default()
     };
     let sale = sale::register(run.stack, net.agent(0), terms).await?;
     sale::joinable(run.stack, net.agent(0), &sale, &buyer).await?;

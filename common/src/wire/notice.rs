@@ -1,0 +1,91 @@
+//! Bodies of subscriptions and notices.
+
+use serde::{Deserialize, Serialize};
+
+use super::Time;
+use super::id::{OrderId, ProductId};
+use super::order::OrderState;
+
+/// What somebody is told. A new kind is a new variant; clients pass over kinds that they do not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Notice {
+    /// A sale begins within five minutes.
+    SaleOpensSoon {
+        /// The product.
+        product_id: ProductId,
+        /// Its name.
+        product_name: String,
+        /// When the sale begins.
+        sale_start_time: Time,
+    },
+    /// A sale has begun.
+    SaleOpened {
+        /// The product.
+        product_id: ProductId,
+        /// Its name.
+        product_name: String,
+        /// First moment after the sale.
+        sale_end_time: Time,
+    },
+    /// A product that was sold out can be had again.
+    BackInStock {
+        /// The product.
+        product_id: ProductId,
+        /// Its name.
+        product_name: String,
+    },
+    /// An order has reached a state that its buyer should know of.
+    OrderChanged {
+        /// The order.
+        order_id: OrderId,
+        /// The state.
+        state: OrderState,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+/// A notice in its reader's box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NoticeView {
+    /// Later notices have higher ids.
+    pub notice_id: i64,
+    /// When it was put there.
+    pub at: Time,
+    /// Whether it was marked as read.
+    pub read: bool,
+    /// What it says.
+    #[serde(flatten)]
+    pub notice: Notice,
+}
+
+/// A box as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BoxView {
+    /// Notices that are not read; counted up to 1,000.
+    pub unread: i64,
+    /// Id of the newest notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<i64>,
+}
+
+/// What somebody asked to be told of a product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionView {
+    /// The product.
+    pub product_id: ProductId,
+    /// Its name.
+    pub product_name: String,
+    /// When its sale begins.
+    pub sale_start_time: Time,
+    /// First moment after the sale.
+    pub sale_end_time: Time,
+    /// Since when; absent where nothing was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscribed_at: Option<Time>,
+}
