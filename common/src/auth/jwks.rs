@@ -1,10 +1,12 @@
 //! An issuer's public keys: fetched once, kept for good, refreshed when an unknown key shows up.
 //!
-//! An unknown `kid` can be sent by anybody, before any signature was checked. So a fetch happens at most once per
-//! [`COOLDOWN`], however many unknown names arrive, and keys once known stay when the issuer cannot be reached.
+//! An unknown `kid` can be sent by anybody, before any signature was checked. So what is no key's name is not asked for, a
+//! name asked for in vain is not asked for again for a while, a fetch happens at most once per [`COOLDOWN`], however many
+//! unknown names arrive, and keys once known stay when the issuer cannot be reached.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -20,6 +22,12 @@ use crate::wire::token::Jwks;
 pub const COOLDOWN: Duration = Duration::from_secs(10);
 /// Between two regular fetches.
 const REFRESH: Duration = Duration::from_secs(300);
+/// A name that the issuer did not know causes no fetch for so long,
+const UNKNOWN: Duration = Duration::from_secs(60);
+/// as long as there are no more of them than this.
+const UNKNOWN_MAX: usize = 1_000;
+/// Characters of an RFC 7638 thumbprint (SHA-256, base64url), which is how keys are named here.
+const KID_LENGTH: usize = 43;
 /// Between two tries while no key is known.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -38,13 +46,39 @@ pub struct KeySet(Arc<Inner>);
 struct Inner {
     source: Option<Source>,
     keys: RwLock<Arc<Keys>>,
+    removals: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Source {
     url: String,
     http: reqwest::Client,
-    fetched: Mutex<Option<Instant>>,
+    asked: Mutex<Asked>,
+}
+
+/// What unknown names have caused.
+#[derive(Debug, Default)]
+struct Asked {
+    fetched: Option<Instant>,
+    /// Names that the issuer did not know, and when.
+    in_vain: HashMap<String, Instant>,
+}
+
+impl Asked {
+    /// Whether that name may cause a fetch.
+    fn may_fetch(&self, kid: &str) -> bool {
+        let is_cool = self.fetched.is_none_or(|at| at.elapsed() >= COOLDOWN);
+        is_cool && self.in_vain.get(kid).is_none_or(|at| at.elapsed() >= UNKNOWN)
+    }
+
+    fn note_in_vain(&mut self, kid: &str) {
+        if self.in_vain.len() >= UNKNOWN_MAX {
+            self.in_vain.retain(|_, at| at.elapsed() < UNKNOWN);
+        }
+        if self.in_vain.len() < UNKNOWN_MAX {
+            self.in_vain.insert(kid.to_owned(), Instant::now());
+        }
+    }
 }
 
 impl KeySet {
@@ -55,8 +89,12 @@ impl KeySet {
     pub fn fetched(url: &str, stop: &Stop) -> anyhow::Result<Self> {
         let url = reqwest::Url::parse(url).with_context(|| format!("JWKS address {url}"))?.to_string();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build()?;
-        let source = Source { url, http, fetched: Mutex::new(None) };
-        let set = Self(Arc::new(Inner { source: Some(source), keys: RwLock::default() }));
+        let source = Source { url, http, asked: Mutex::default() };
+        let set = Self(Arc::new(Inner {
+            source: Some(source),
+            keys: RwLock::default(),
+            removals: AtomicU64::new(0),
+        }));
         stop.spawn("jwks", set.clone().refresh(stop.clone()));
         Ok(set)
     }
@@ -66,12 +104,18 @@ impl KeySet {
     /// # Errors
     /// When a key is not an Ed25519 key.
     pub fn fixed(jwks: &Jwks) -> anyhow::Result<Self> {
-        Ok(Self(Arc::new(Inner { source: None, keys: RwLock::new(Arc::new(decode(jwks)?)) })))
+        let keys = RwLock::new(Arc::new(decode(jwks)?));
+        Ok(Self(Arc::new(Inner { source: None, keys, removals: AtomicU64::new(0) })))
     }
 
     /// Whether any key is known.
     pub async fn is_known(&self) -> bool {
         !self.0.keys.read().await.by_kid.is_empty()
+    }
+
+    /// How often the issuer has taken keys away.
+    pub(super) fn removals(&self) -> u64 {
+        self.0.removals.load(Ordering::SeqCst)
     }
 
     /// The keys as the issuer published them; none before the first fetch.
@@ -84,13 +128,14 @@ impl KeySet {
         if let Some(key) = self.0.keys.read().await.by_kid.get(kid) {
             return Ok(key.clone());
         }
-        if let Some(source) = &self.0.source {
+        if let Some(source) = self.0.source.as_ref().filter(|_| is_name(kid)) {
             // The first waiter fetches; the rest find its result, or the cooldown.
-            let mut fetched = source.fetched.lock().await;
-            let stale = fetched.is_none_or(|at| at.elapsed() >= COOLDOWN);
-            if stale && !self.0.keys.read().await.by_kid.contains_key(kid) {
-                *fetched = Some(Instant::now());
-                self.fetch(source).await;
+            let mut asked = source.asked.lock().await;
+            if asked.may_fetch(kid) && !self.0.keys.read().await.by_kid.contains_key(kid) {
+                asked.fetched = Some(Instant::now());
+                if self.fetch(source).await && !self.0.keys.read().await.by_kid.contains_key(kid) {
+                    asked.note_in_vain(kid);
+                }
             }
         }
         let keys = self.0.keys.read().await;
@@ -112,12 +157,28 @@ impl KeySet {
         }
     }
 
-    async fn fetch(&self, source: &Source) {
+    /// True when the issuer answered.
+    async fn fetch(&self, source: &Source) -> bool {
         match get(source).await {
-            Ok(keys) => *self.0.keys.write().await = Arc::new(keys),
-            Err(error) => tracing::debug!(url = source.url, error = format!("{error:#}"), "keys not fetched"),
+            Ok(keys) => {
+                let mut known = self.0.keys.write().await;
+                if known.by_kid.keys().any(|kid| !keys.by_kid.contains_key(kid)) {
+                    self.0.removals.fetch_add(1, Ordering::SeqCst);
+                }
+                *known = Arc::new(keys);
+                true
+            }
+            Err(error) => {
+                tracing::debug!(url = source.url, error = format!("{error:#}"), "keys not fetched");
+                false
+            }
         }
     }
+}
+
+/// Whether a key could be named so.
+fn is_name(kid: &str) -> bool {
+    kid.len() == KID_LENGTH && kid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 async fn get(source: &Source) -> anyhow::Result<Keys> {

@@ -80,7 +80,7 @@ impl Verifier {
         Self { identity_keys, pass_keys, internal: Arc::new(internal), clock, identities }
     }
 
-    /// The identity in an `Authorization: Bearer` token.
+    /// The identity in an `Authorization: Bearer` token. A token that was verified a moment ago is known.
     ///
     /// # Errors
     /// [`Refused`], never [`Refused::Foreign`] or [`Refused::Revoked`].
@@ -90,14 +90,29 @@ impl Verifier {
             self.in_time(Some(claims.nbf), claims.exp)?;
             return Ok(claims);
         }
+        let claims = self.identity_afresh(token).await?;
+        self.identities.insert(digest, claims.clone());
+        Ok(claims)
+    }
+
+    /// The same, for callers who remember by themselves: until [`Self::removals`] rises.
+    ///
+    /// # Errors
+    /// As [`Self::identity`].
+    pub async fn identity_afresh(&self, token: &str) -> Result<Identity, Refused> {
         let key = self.key(token, IDENTITY_TYPE, &self.identity_keys).await?;
         let claims: Identity = open(token, &key, IDENTITY_ISSUER, AUDIENCE, Algorithm::EdDSA)?;
         self.in_time(Some(claims.nbf), claims.exp)?;
         if claims.role == Role::Service {
             return Err(Refused::Invalid);
         }
-        self.identities.insert(digest, claims.clone());
         Ok(claims)
+    }
+
+    /// How often issuers have taken keys away: what was verified before may have been signed with one of them.
+    #[must_use]
+    pub fn removals(&self) -> u64 {
+        self.identity_keys.removals() + self.pass_keys.removals()
     }
 
     /// The right in an access token, for the holder of `identity`.
@@ -243,6 +258,8 @@ fn head(token: &str, kind: &str, algorithm: Algorithm) -> Result<Header, Refused
     let header = decode_header(token).map_err(|_| Refused::Invalid)?;
     let foreign =
         header.jku.is_some() || header.jwk.is_some() || header.x5u.is_some() || header.x5c.is_some();
+    // What has to be understood (RFC 7515 §4.1.11) and is not, and what would have to be done to the body first.
+    let foreign = foreign || header.crit.is_some() || header.enc.is_some() || header.zip.is_some();
     if header.alg != algorithm || header.typ.as_deref() != Some(kind) || foreign {
         return Err(Refused::Invalid);
     }

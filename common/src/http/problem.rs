@@ -22,6 +22,8 @@ pub struct Failure {
     pub errors: Vec<FieldError>,
     /// Seconds until another try makes sense.
     pub retry_after_s: Option<u64>,
+    /// Path of the queue that leads to what was asked for.
+    pub queue: Option<String>,
     /// `Allow`, for 405.
     pub allow: Option<String>,
     /// For the log only: the whole chain of causes.
@@ -38,6 +40,7 @@ impl Failure {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after_s: None,
+            queue: None,
             allow: None,
             cause: None,
         }
@@ -109,6 +112,7 @@ impl Failure {
             code: self.code.into(),
             request_id: request_id.into(),
             errors: self.errors.clone(),
+            queue: self.queue.clone(),
         }
     }
 

@@ -22,6 +22,9 @@ pub struct Problem {
     /// The fields that broke a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Where to join the queue that leads to what was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
 }
 
 /// One field of the request that broke a rule.
