@@ -166,6 +166,7 @@ impl Plan {
             ("QUEUE_UPSTREAMS", upstreams("queue-server")),
             ("REDIS_URL", self.redis()),
             ("WEB_ROOT", path(&self.web)),
+            ("GATEWAY_LOOPBACK_EXEMPT", "true".to_owned()),
         ]
     }
 }

@@ -9,8 +9,9 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 
 use crate::body::Upload;
+use crate::client::Client;
 use crate::router::Target;
-use crate::tokens::Digest;
+use crate::tokens::Proved;
 
 /// As accepted.
 #[derive(Debug)]
@@ -46,21 +47,12 @@ pub struct Trace {
 pub struct Call {
     /// The request.
     pub request: Request<Upload>,
-    /// Who is at the other end of the connection.
-    pub peer: IpAddr,
+    /// Who sent it.
+    pub client: Client,
     /// Its names.
     pub trace: Trace,
     /// Its row.
     pub target: Target,
-}
-
-/// A verified login, and the digest of the token that proved it.
-#[derive(Debug, Clone)]
-pub struct Proved<T> {
-    /// The claims.
-    pub claims: Arc<T>,
-    /// Names them in a cache.
-    pub digest: Digest,
 }
 
 /// With who is asking, as far as the route wants to know.
@@ -69,7 +61,7 @@ pub struct Identified {
     /// The request.
     pub call: Call,
     /// The login.
-    pub login: Option<Proved<Identity>>,
+    pub login: Option<Arc<Proved<Identity>>>,
 }
 
 /// Allowed by its route's rule.
@@ -78,9 +70,9 @@ pub struct Cleared {
     /// The request.
     pub call: Call,
     /// The login.
-    pub login: Option<Proved<Identity>>,
+    pub login: Option<Arc<Proved<Identity>>>,
     /// The access tokens that came with it, all verified.
-    pub passes: Vec<Proved<Pass>>,
+    pub passes: Vec<Arc<Proved<Pass>>>,
 }
 
 /// Carrying nothing about its caller but what the gateway itself says.

@@ -1,14 +1,19 @@
 //! Settings: environment only, each with its unit, default and reason.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::ensure;
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use common::clock::Clock;
 use common::config::{Redis, Telemetry, Trust};
-use http::Uri;
+use http::{HeaderValue, Uri};
+use ipnet::IpNet;
+
+use crate::socket::Patience;
 
 /// The gateway's settings.
 #[derive(Debug, Clone, Parser)]
@@ -38,15 +43,33 @@ pub struct Config {
     /// Requests waiting for an answer at once; one more gets 503. Each costs some 20 KiB with its connection.
     #[arg(long, env = "GATEWAY_IN_FLIGHT_MAX", default_value_t = 10_000)]
     pub in_flight_max: usize,
-    /// Requests at one service at once, so also connections to it; the next ones wait a second, then get 503.
+    /// Requests at one service at once at most, so also connections to it. How many it is, the gateway finds out by how
+    /// long answers take; the next ones wait a moment, then get 503.
     #[arg(long, env = "GATEWAY_UPSTREAM_IN_FLIGHT_MAX", default_value_t = 512)]
     pub upstream_in_flight_max: usize,
+    /// Between two times that each replica is asked whether it is ready, in milliseconds; 0: never.
+    #[arg(long, env = "GATEWAY_HEALTH_MS", default_value_t = 2_000)]
+    pub health_ms: u64,
     /// Event streams through one service at once.
     #[arg(long, env = "GATEWAY_STREAMS_MAX", default_value_t = 100_000)]
     pub streams_max: usize,
-    /// A connection that sends no whole request head for this long is closed, an idle one too. In milliseconds.
+    /// Threads that serve connections, one connection each at a time; 0: one per processor core.
+    #[arg(long, env = "GATEWAY_WORKERS", default_value_t = 0)]
+    pub workers: usize,
+    /// Connections of clients at once; one more gets 503. An idle one costs some 5 KiB.
+    #[arg(long, env = "GATEWAY_CONNECTIONS_MAX", default_value_t = 100_000)]
+    pub connections_max: usize,
+    /// The same for one address, behind which there may be a whole office. This machine's own are not counted.
+    #[arg(long, env = "GATEWAY_ADDRESS_CONNECTIONS_MAX", default_value_t = 2_000)]
+    pub address_connections_max: usize,
+    /// A request head must have arrived this long after its first byte, in milliseconds; the first byte this long after
+    /// the connection was opened.
     #[arg(long, env = "GATEWAY_HEAD_MAX_MS", default_value_t = 10_000)]
     pub head_max_ms: u64,
+    /// A connection may rest this long between two requests, in milliseconds. Longer than clients commonly keep theirs,
+    /// so that it is they who close.
+    #[arg(long, env = "GATEWAY_IDLE_MAX_MS", default_value_t = 120_000)]
+    pub idle_max_ms: u64,
     /// A request body must have arrived this long after its head, in milliseconds.
     #[arg(long, env = "GATEWAY_UPLOAD_MAX_MS", default_value_t = 30_000)]
     pub upload_max_ms: u64,
@@ -56,6 +79,20 @@ pub struct Config {
     /// Verified logins kept, and as many access tokens and assertions. Each costs some 0.5 KiB.
     #[arg(long, env = "GATEWAY_TOKEN_CACHE_MAX", default_value_t = 100_000)]
     pub token_cache_max: usize,
+    /// Networks of our own proxies, which end TLS in front of the gateway (`10.0.0.0/8`, separated by commas): what they
+    /// say in `X-Forwarded-For` and `X-Forwarded-Proto` counts, nobody else's does.
+    #[arg(long, env = "GATEWAY_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Pages of other hosts that may use the API with a login of their own, `https://host` separated by commas. A browser's
+    /// cookie never counts for them.
+    #[arg(long, env = "GATEWAY_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<HeaderValue>,
+    /// How often accounts and addresses may ask, as a multiple of what the route table says.
+    #[arg(long, env = "GATEWAY_RATE_FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rate_factor: u32,
+    /// No limits of rate for clients on loopback addresses: a load test comes from there.
+    #[arg(long, env = "GATEWAY_LOOPBACK_EXEMPT", default_value_t = false, action = ArgAction::Set)]
+    pub loopback_exempt: bool,
     /// How callers are recognised.
     #[command(flatten)]
     pub trust: Trust,
@@ -91,16 +128,24 @@ impl Config {
                 );
             }
         }
+        for origin in &self.cors_origins {
+            let host = origin.to_str().ok().and_then(|text| text.split_once("://"));
+            let is_bare = host.is_some_and(|(_, host)| !host.is_empty() && !host.contains(['/', '*']));
+            ensure!(is_bare, "GATEWAY_CORS_ORIGINS: {origin:?} is not https://host");
+        }
         for (name, value) in [
             ("GATEWAY_IN_FLIGHT_MAX", self.in_flight_max),
             ("GATEWAY_UPSTREAM_IN_FLIGHT_MAX", self.upstream_in_flight_max),
             ("GATEWAY_STREAMS_MAX", self.streams_max),
             ("GATEWAY_TOKEN_CACHE_MAX", self.token_cache_max),
+            ("GATEWAY_CONNECTIONS_MAX", self.connections_max),
+            ("GATEWAY_ADDRESS_CONNECTIONS_MAX", self.address_connections_max),
         ] {
             ensure!(value > 0, "{name}: must be at least 1");
         }
         for (name, value) in [
             ("GATEWAY_HEAD_MAX_MS", self.head_max_ms),
+            ("GATEWAY_IDLE_MAX_MS", self.idle_max_ms),
             ("GATEWAY_UPLOAD_MAX_MS", self.upload_max_ms),
             ("GATEWAY_DEADLINE_MAX_MS", self.deadline_max_ms),
         ] {
@@ -109,10 +154,26 @@ impl Config {
         Ok(())
     }
 
-    /// [`Config::head_max_ms`].
+    /// [`Config::workers`], counted.
     #[must_use]
-    pub fn head_max(&self) -> Duration {
-        Duration::from_millis(self.head_max_ms)
+    pub fn workers(&self) -> usize {
+        match self.workers {
+            0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            many => many,
+        }
+    }
+
+    /// [`Config::health_ms`]; `None`: never.
+    #[must_use]
+    pub fn health(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.health_ms)).filter(|every| !every.is_zero())
+    }
+
+    /// What clients may take their time for.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        let [head, idle] = [self.head_max_ms, self.idle_max_ms].map(Duration::from_millis);
+        Patience { head, idle }
     }
 
     /// [`Config::upload_max_ms`].

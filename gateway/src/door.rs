@@ -1,132 +1,209 @@
-//! Accepts connections: HTTP/1.1 in the clear, with a deadline on every head, and ends them without losing an answer.
+//! Accepts connections, no more than can be carried, and hands them in turn to the workers: one thread each, so that
+//! a request never waits for another thread to wake up.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use common::http::accept;
 use common::stop::Stop;
-use http::Response;
+use http::{HeaderValue, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Sleep, sleep};
+use tokio::sync::{mpsc, oneshot};
 use tower::Service;
 
-use crate::body::Body;
+use crate::body::{Body, Reply};
+use crate::browser::facing;
 use crate::call::Arrived;
 use crate::config::Config;
+use crate::socket::{Patience, Socket};
 
 /// A request's head in bytes. (hyper takes at most 100 headers by itself.)
 const HEAD_MAX_BYTES: usize = 32 << 10;
+/// What is read of a connection at once, in bytes: most heads fit, and longer ones make it grow.
+const READ_MAX_BYTES: usize = 64 << 10;
 /// Requests in flight at a stop may take this long.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
-/// How long, and for how many bytes, a closed connection is still read.
-const LINGER_MAX: Duration = Duration::from_secs(1);
-const LINGER_MAX_BYTES: usize = 8 << 20;
+/// Connections that a worker has not yet taken.
+const HANDED_MAX: usize = 1_024;
+/// What somebody hears who is one too many.
+const ONE_TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+    connection: close\r\nretry-after: 1\r\ncontent-length: 134\r\n\r\n\
+    {\"type\":\"/problems/overloaded\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"code\":\"overloaded\",\"detail\":\"too many connections at once\"}";
 
-/// Serves `stack` on `listener` until `stop`, then finishes the requests in flight.
-pub async fn serve<S>(listener: TcpListener, stack: S, config: &Config, stop: &Stop)
-where
-    S: Service<Arrived, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+/// What a connection's requests go into.
+pub trait Stack:
+    Service<Arrived, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
-    let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(config.head_max()).max_header_size(HEAD_MAX_BYTES);
-    let graceful = GracefulShutdown::new();
-    let too_late = Stop::new();
+}
+
+impl<S> Stack for S where
+    S: Service<Arrived, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+/// Serves `stacks`, one per worker, on `listener` until `stop`, then finishes the requests in flight.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub async fn serve<S: Stack>(
+    listener: TcpListener,
+    stacks: Vec<S>,
+    config: &Config,
+    open: IntGauge,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let terms = Terms { patience: config.patience(), origins: config.cors_origins.as_slice().into() };
+    let mut workers = Vec::new();
+    for (number, stack) in stacks.into_iter().enumerate() {
+        workers.push(Worker::start(number, stack, terms.clone(), stop.clone())?);
+    }
+    let counts = Counts {
+        open,
+        all_max: config.connections_max,
+        each_max: config.address_connections_max,
+        each: Arc::default(),
+    };
+    let mut next = 0;
     while let Some(socket) = accept(&listener, stop).await {
-        let peer = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        let stack = stack.clone();
-        let service = service_fn(move |request| stack.clone().call(Arrived { request, peer }));
-        let connection = server.serve_connection(TokioIo::new(Lingering::new(socket)), service);
-        let (connection, too_late) = (graceful.watch(connection), too_late.clone());
-        stop.spawn("connection", async move {
-            tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "connection ended");
-                    }
-                }
-                () = too_late.stopped() => {}
-            }
-        });
+        // A connection that is gone already has no address, and no request.
+        let Ok(peer) = socket.peer_addr().map(|peer| peer.ip().to_canonical()) else { continue };
+        let Ok(mut socket) = socket.into_std() else { continue };
+        let Some(counted) = counts.one_more(peer) else {
+            // A new connection's buffer is empty: it is written, or the client is gone.
+            socket.write_all(ONE_TOO_MANY).ok();
+            continue;
+        };
+        next = (next + 1) % workers.len();
+        // A worker that takes nothing is as good as full: the socket is dropped.
+        workers[next].connections.try_send(Handed { socket, peer, counted }).ok();
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests in flight did not end in time");
+    for worker in workers {
+        drop(worker.connections);
+        worker.done.await.ok();
     }
-    too_late.stop();
+    Ok(())
 }
 
-/// A socket that, once closed for writing, is read for a moment longer. A socket closed with unread bytes sends a
-/// reset, which makes the client lose the answer: a 413 is written while the body is still coming.
-#[derive(Debug)]
-struct Lingering {
-    socket: TcpStream,
-    closing: Option<Pin<Box<Sleep>>>,
-    left: usize,
+/// How many connections there are, and from where.
+struct Counts {
+    open: IntGauge,
+    all_max: usize,
+    each_max: usize,
+    each: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-impl Lingering {
-    fn new(socket: TcpStream) -> Self {
-        Self { socket, closing: None, left: LINGER_MAX_BYTES }
-    }
-}
-
-impl AsyncRead for Lingering {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, into)
-    }
-}
-
-impl AsyncWrite for Lingering {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.closing.is_none() {
-            ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+impl Counts {
+    /// `None` when it would be one too many. This machine itself may have as many as it likes.
+    fn one_more(&self, peer: IpAddr) -> Option<Counted> {
+        if usize::try_from(self.open.get()).unwrap_or(0) >= self.all_max {
+            return None;
         }
-        let until = this.closing.get_or_insert_with(|| Box::pin(sleep(LINGER_MAX)));
-        let mut scrap = [0; 8 << 10];
-        while until.as_mut().poll(cx).is_pending() && this.left > 0 {
-            let mut into = ReadBuf::new(&mut scrap);
-            match Pin::new(&mut this.socket).poll_read(cx, &mut into) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) if !into.filled().is_empty() => {
-                    this.left = this.left.saturating_sub(into.filled().len());
-                }
-                Poll::Ready(_) => break,
+        if !peer.is_loopback() {
+            let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = each.entry(peer).or_default();
+            if *count >= self.each_max {
+                return None;
+            }
+            *count += 1;
+        }
+        self.open.inc();
+        Some(Counted { open: self.open.clone(), each: Arc::clone(&self.each), peer })
+    }
+}
+
+/// An open connection; counted until it is dropped.
+struct Counted {
+    open: IntGauge,
+    each: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    peer: IpAddr,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.open.dec();
+        if self.peer.is_loopback() {
+            return;
+        }
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = each.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                each.remove(&self.peer);
             }
         }
-        Poll::Ready(Ok(()))
+    }
+}
+
+struct Handed {
+    socket: std::net::TcpStream,
+    peer: IpAddr,
+    counted: Counted,
+}
+
+/// What holds for every connection.
+#[derive(Clone)]
+struct Terms {
+    patience: Patience,
+    /// Of other hosts' pages that may use the API.
+    origins: Arc<[HeaderValue]>,
+}
+
+/// A thread that serves connections.
+struct Worker {
+    connections: mpsc::Sender<Handed>,
+    done: oneshot::Receiver<()>,
+}
+
+impl Worker {
+    fn start<S: Stack>(number: usize, stack: S, terms: Terms, stop: Stop) -> anyhow::Result<Self> {
+        let (connections, handed) = mpsc::channel(HANDED_MAX);
+        let (ended, done) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            runtime.block_on(work(handed, stack, terms, &stop));
+            drop(ended);
+        })?;
+        Ok(Self { connections, done })
+    }
+}
+
+async fn work<S: Stack>(mut handed: mpsc::Receiver<Handed>, stack: S, terms: Terms, stop: &Stop) {
+    let Terms { patience, origins } = terms;
+    let mut server = http1::Builder::new();
+    // The socket has the deadlines.
+    server.header_read_timeout(None).max_header_size(HEAD_MAX_BYTES).max_buf_size(READ_MAX_BYTES);
+    let graceful = GracefulShutdown::new();
+    while let Some(Handed { socket, peer, counted }) = handed.recv().await {
+        let Ok(socket) = TcpStream::from_std(socket) else { continue };
+        let socket = Socket::new(socket, patience);
+        let (turns, facing) = (socket.turns(), facing(stack.clone(), peer, &origins));
+        let service = service_fn(move |request| {
+            let busy = turns.begin();
+            let answer = facing.clone().call(request);
+            async move { answer.await.map(|response| response.map(|body| Reply::new(body, busy))) }
+        });
+        let connection = graceful.watch(server.serve_connection(TokioIo::new(socket), service));
+        stop.spawn("connection", async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+            drop(counted);
+        });
+    }
+    // What does not end in time ends with the thread's runtime.
+    if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests in flight did not end in time");
     }
 }

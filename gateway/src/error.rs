@@ -1,5 +1,7 @@
 //! Everything the gateway refuses or fails at, and the one place that says with which status and code.
 
+use std::time::Duration;
+
 use common::auth::Refused;
 use common::http::problem::Failure;
 use common::wire::id::ProductId;
@@ -71,6 +73,21 @@ pub enum Error {
     /// A service has as much to do as it can carry.
     #[error("too many requests for this part of the shop at once; try again soon")]
     UpstreamBusy,
+    /// This account or this address asked too often.
+    #[error("too often: try again in {} s", .wait.as_secs() + 1)]
+    TooManyRequests {
+        /// When it may ask again.
+        wait: Duration,
+    },
+    /// How often this address asked is not known.
+    #[error("not able to do this now; try again soon")]
+    LimitsUnknown,
+    /// All replicas of the service failed a moment ago.
+    #[error("this part of the shop is down; try again soon")]
+    UpstreamDown {
+        /// When one of them is tried again.
+        rest: Duration,
+    },
     /// The service did not answer in time.
     #[error("no answer in time; the request may still be carried out")]
     UpstreamTimeout,
@@ -111,6 +128,9 @@ impl Error {
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "body-unreadable"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::UpstreamBusy => (StatusCode::SERVICE_UNAVAILABLE, "upstream-busy"),
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests"),
+            Self::LimitsUnknown => (StatusCode::SERVICE_UNAVAILABLE, "limits-unknown"),
+            Self::UpstreamDown { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream-down"),
             Self::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, "upstream-timeout"),
             Self::UpstreamUnreachable(_) => (StatusCode::BAD_GATEWAY, "upstream-unreachable"),
             Self::BadUpstreamAnswer(_) => (StatusCode::BAD_GATEWAY, "bad-upstream-answer"),
@@ -124,6 +144,7 @@ impl Error {
         matches!(
             self,
             Self::UpstreamBusy
+                | Self::UpstreamDown { .. }
                 | Self::UpstreamTimeout
                 | Self::UpstreamUnreachable(_)
                 | Self::BadUpstreamAnswer(_)
@@ -142,9 +163,15 @@ impl From<Error> for Failure {
         let (status, code) = error.kind();
         let failure = Self::new(status, code, error.to_string());
         match error {
+            Error::AccessTokenRequired { product: Some(product) } => {
+                Self { queue: Some(format!("/api/queue/{product}")), ..failure }
+            }
             Error::MethodNotAllowed { allow } => Self { allow: Some(allow), ..failure },
             Error::UpstreamUnreachable(cause) | Error::BadUpstreamAnswer(cause) | Error::Internal(cause) => {
                 failure.caused_by(format!("{cause:#}"))
+            }
+            Error::TooManyRequests { wait } | Error::UpstreamDown { rest: wait } => {
+                Self { retry_after_s: Some(wait.as_secs() + 1), ..failure }
             }
             _ if status == StatusCode::SERVICE_UNAVAILABLE => Self { retry_after_s: Some(1), ..failure },
             _ => failure,

@@ -5,153 +5,244 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use common::http::observe::REQUEST_ID;
-use http::request::Parts;
-use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header};
+use common::stop::Stop;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::body::{Body, Download, Upload};
+use crate::body::{Body, Download, Held, Live, Progress, Upload};
 use crate::call::Call;
-use crate::config::Config;
 use crate::error::Error;
 use crate::headers::drop_hop_by_hop;
-use crate::upstream::{Picked, Upstream, Upstreams};
+use crate::upstream::replica::{Asked, Outcome, Picked};
+use crate::upstream::{Permit, Upstream, Upstreams};
 
 /// Connections to services are on the same network: what takes longer will not come.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
-/// Shorter than services keep idle connections (60 s), so that a request never meets one that is just being closed.
-const IDLE_MAX: Duration = Duration::from_secs(30);
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Sends requests to services. Clones share the connections.
+/// Sends one worker's requests to services.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    client: Client<HttpConnector, Upload>,
     upstreams: Arc<Upstreams>,
-    pause_max: Duration,
+    worker: usize,
+    deadline_max: Duration,
+    stop: Stop,
+}
+
+/// A connection, and whether it has served before.
+struct Line {
+    line: SendRequest<Upload>,
+    is_reused: bool,
+}
+
+/// A request that was not answered.
+struct Unanswered {
+    error: Error,
+    /// The request, where the service has seen nothing of it.
+    unsent: Option<Request<Upload>>,
+}
+
+/// What an answer that still streams holds.
+struct Exchange {
+    picked: Picked,
+    line: Option<SendRequest<Upload>>,
+    progress: Option<Arc<Progress>>,
+    worker: usize,
+    _permit: Permit,
+}
+
+impl Held for Exchange {
+    fn end(&mut self, is_whole: bool) {
+        // The next request must not wait for the rest of this one.
+        let is_sent =
+            self.progress.as_ref().is_none_or(|body| body.ended().is_some() && body.fault().is_none());
+        if let Some(line) = self.line.take().filter(|_| is_whole && is_sent) {
+            self.picked.replica().keep_idle(self.worker, line);
+        }
+    }
 }
 
 impl Forward {
-    /// With the settings' services.
-    ///
-    /// # Errors
-    /// When an address does not hold.
-    pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_MAX));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(config.upstream_in_flight_max)
-            .build(connector);
-        Ok(Self { client, upstreams: Arc::new(Upstreams::new(config)?), pause_max: config.deadline_max() })
+    /// For the worker of that number. No route waits longer than `deadline_max`; event streams end with `stop`.
+    #[must_use]
+    pub fn new(upstreams: Arc<Upstreams>, worker: usize, deadline_max: Duration, stop: Stop) -> Self {
+        Self { upstreams, worker, deadline_max, stop }
     }
 
     /// Sends the request to the service of its route and gives back the answer, whose body still streams.
     ///
     /// # Errors
-    /// `upstream-busy`, `upstream-unreachable`, `bad-upstream-answer`.
+    /// `upstream-busy`, `upstream-down`, `upstream-unreachable`, `bad-upstream-answer`.
     pub async fn send(&self, call: Call) -> Result<Response<Body>, Error> {
-        let route = call.target.route;
+        let (route, number) = (call.target.route, call.target.number);
         let upstream = self.upstreams.get(route.to).context("the route leads to no service")?;
-        let turn = upstream.turn(route.deadline.is_none()).await?;
-        let (head, body) = outgoing(call);
-        let (answer, picked) = self.exchange(upstream, head, body).await?;
-        let pause_max = route.deadline.map(|deadline| deadline.min(self.pause_max));
-        incoming(answer, |body| Download::new(body, pause_max, (turn, picked)).boxed_unsync())
+        let permit = upstream.permit(route).await?;
+        let deadline = route.deadline.map(|deadline| deadline.min(self.deadline_max));
+        let request = outgoing(call);
+        let progress = request.body().progress();
+        let asked = Asked { deadline, progress: progress.clone() };
+        let (answer, mut picked, line) = self.exchange(upstream, request, asked).await?;
+        let outcome = outcome(answer.status());
+        let took = picked.note(outcome);
+        if deadline.is_some() && outcome == Outcome::Answered && progress.is_none() {
+            upstream.answered(number, took);
+        }
+        let held = Exchange { picked, line: Some(line), progress, worker: self.worker, _permit: permit };
+        let is_live = deadline.is_none();
+        let mut answer = incoming(answer)?.map(|body| Download::new(body, deadline, held).boxed_unsync());
+        if is_live && is_event_stream(&answer) {
+            answer = answer.map(|body| Live::new(body, self.stop.clone()).boxed_unsync());
+        }
+        Ok(answer)
     }
 
+    /// Sends it, and once more where that is safe: nothing of it was sent, or it only reads.
     async fn exchange(
         &self,
         upstream: &Upstream,
-        head: Parts,
-        body: Upload,
-    ) -> Result<(Response<Incoming>, Picked), Error> {
-        let picked = upstream.pick(None).context("the service has no replica")?;
-        let harmless = matches!(head.method, Method::GET | Method::HEAD | Method::DELETE);
-        let spare = (harmless && body.is_end_stream()).then(|| head.clone());
-        let refused = match self.attempt(upstream, &picked, head, body).await {
-            Ok(answer) => return Ok((answer, picked)),
-            Err(refused) => refused,
+        request: Request<Upload>,
+        asked: Asked,
+    ) -> Result<(Response<Incoming>, Picked, SendRequest<Upload>), Error> {
+        let mut picked = upstream.pick(None, asked.clone())?;
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
+        let spare = reads.then(|| copy(&request));
+        let Unanswered { error, unsent } = match self.attempt(&mut picked, request).await {
+            Ok((answer, line)) => return Ok((answer, picked, line)),
+            Err(unanswered) => unanswered,
         };
-        let Some(head) = spare.filter(|_| matches!(refused, Error::UpstreamUnreachable(_))) else {
-            return Err(refused);
-        };
-        let Some(other) = upstream.pick(Some(&picked)) else { return Err(refused) };
-        let answer = self.attempt(upstream, &other, head, Upload::empty()).await?;
-        Ok((answer, other))
+        let Some(again) = unsent.or(spare).filter(|_| upstream.may_retry()) else { return Err(error) };
+        // The same replica, where there is no other: what broke may have been the connection alone.
+        let other = upstream.pick(Some(picked.replica()), asked.clone());
+        let Ok(mut other) = other.or_else(|_| upstream.pick(None, asked)) else { return Err(error) };
+        match self.attempt(&mut other, again).await {
+            Ok((answer, line)) => Ok((answer, other, line)),
+            Err(unanswered) => Err(unanswered.error),
+        }
     }
 
     async fn attempt(
         &self,
-        upstream: &Upstream,
-        picked: &Picked,
-        mut head: Parts,
-        body: Upload,
-    ) -> Result<Response<Incoming>, Error> {
-        head.uri = address(picked, head.uri.path_and_query().cloned())?;
-        self.client.request(Request::from_parts(head, body)).await.map_err(|error| {
-            let connect = error.is_connect();
-            let cause = anyhow::Error::new(error).context(picked.replica().authority.to_string());
-            if connect {
-                upstream.rest(picked.replica());
-                return Error::UpstreamUnreachable(cause);
+        picked: &mut Picked,
+        mut request: Request<Upload>,
+    ) -> Result<(Response<Incoming>, SendRequest<Upload>), Unanswered> {
+        let progress = request.body().progress();
+        loop {
+            let Line { mut line, is_reused } = match self.line(picked).await {
+                Ok(line) => line,
+                Err(error) => {
+                    picked.note(Outcome::Gone);
+                    let error = Error::UpstreamUnreachable(error.context(picked.replica().address));
+                    return Err(Unanswered { error, unsent: Some(request) });
+                }
+            };
+            let mut refused = match line.try_send_request(request).await {
+                Ok(answer) => return Ok((answer, line)),
+                Err(refused) => refused,
+            };
+            match refused.take_message() {
+                // The service had closed it meanwhile.
+                Some(unsent) if is_reused => request = unsent,
+                unsent => {
+                    // A body that broke off is the client's doing.
+                    if progress.is_none_or(|body| body.fault().is_none()) {
+                        picked.note(Outcome::Failed);
+                    }
+                    let cause = anyhow::Error::new(refused.into_error()).context(picked.replica().address);
+                    return Err(Unanswered { error: Error::BadUpstreamAnswer(cause), unsent });
+                }
             }
-            Error::BadUpstreamAnswer(cause)
-        })
+        }
+    }
+
+    /// A connection that can take a request: one at rest, or a new one.
+    async fn line(&self, picked: &Picked) -> anyhow::Result<Line> {
+        while let Some(mut line) = picked.replica().take_idle(self.worker) {
+            if line.ready().await.is_ok() {
+                return Ok(Line { line, is_reused: true });
+            }
+        }
+        let connect = TcpStream::connect(picked.replica().address);
+        let socket = timeout(CONNECT_MAX, connect).await.context("not connected in time")??;
+        socket.set_nodelay(true)?;
+        let (mut line, connection) = http1::handshake(TokioIo::new(socket)).await?;
+        self.stop.spawn("connection to a service", async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to a service ended");
+            }
+        });
+        line.ready().await?;
+        Ok(Line { line, is_reused: false })
     }
 }
 
-fn address(picked: &Picked, path: Option<PathAndQuery>) -> anyhow::Result<Uri> {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(picked.replica().authority.clone());
-    parts.path_and_query = path;
-    Ok(Uri::from_parts(parts)?)
+fn outcome(status: StatusCode) -> Outcome {
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            Outcome::Troubled
+        }
+        _ => Outcome::Answered,
+    }
+}
+
+/// A request without a body, once more.
+fn copy(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+fn is_event_stream(answer: &Response<Body>) -> bool {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// The request as the service gets it. What the client said of these headers went in the hygiene layer.
-fn outgoing(call: Call) -> (Parts, Upload) {
-    let Call { request, peer, trace, .. } = call;
+fn outgoing(call: Call) -> Request<Upload> {
+    let Call { request, client, trace, .. } = call;
     let (mut head, body) = request.into_parts();
     head.version = Version::HTTP_11;
     head.extensions = http::Extensions::new();
+    if head.uri.authority().is_some() {
+        // A service is asked for a path, in whichever form the gateway was.
+        head.uri = Uri::from(head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
+    }
     let headers = &mut head.headers;
     headers.insert(REQUEST_ID, trace.id);
     headers.insert("traceparent", trace.parent);
-    headers.insert(FORWARDED_FOR, HeaderValue::try_from(peer.to_string()).expect("an address is ASCII"));
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(host) = headers.get(header::HOST).cloned() {
-        headers.insert(FORWARDED_HOST, host);
-    }
-    (head, body)
+    headers.insert(
+        FORWARDED_FOR,
+        HeaderValue::try_from(client.address.to_string()).expect("an address is ASCII"),
+    );
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if client.is_tls { "https" } else { "http" }));
+    match headers.get(header::HOST).cloned() {
+        Some(host) => headers.insert(FORWARDED_HOST, host),
+        // HTTP/1.0 knows none.
+        None => headers.insert(header::HOST, HeaderValue::from_static("gateway")),
+    };
+    Request::from_parts(head, body)
 }
 
 /// The answer as the client gets it.
-fn incoming(
-    answer: Response<Incoming>,
-    body: impl FnOnce(Incoming) -> Body,
-) -> Result<Response<Body>, Error> {
-    let (mut head, incoming) = answer.into_parts();
+fn incoming(answer: Response<Incoming>) -> Result<Response<Incoming>, Error> {
+    let (mut head, body) = answer.into_parts();
     if head.status.is_informational() {
         return Err(Error::BadUpstreamAnswer(anyhow::anyhow!("{} without being asked", head.status)));
     }
     head.version = Version::HTTP_11;
     head.extensions = http::Extensions::new();
     drop_hop_by_hop(&mut head.headers);
-    drop_inside(&mut head.headers);
-    Ok(Response::from_parts(head, body(incoming)))
-}
-
-/// What services say to each other is not for clients.
-fn drop_inside(headers: &mut HeaderMap) {
-    headers.remove(common::wire::token::ASSERTION_HEADER);
+    // What services say to each other is not for clients.
+    head.headers.remove(common::wire::token::ASSERTION_HEADER);
+    Ok(Response::from_parts(head, body))
 }

@@ -6,7 +6,8 @@ use common::telemetry;
 use gateway::Config;
 use tokio::net::TcpListener;
 
-#[tokio::main]
+/// This thread accepts; the workers, which the door starts, do the rest.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     config.check()?;

@@ -11,5 +11,13 @@ common::metrics! {
         upstream_errors_total: IntCounterVec["upstream"],
         /// Requests waiting for the head of their answer.
         in_flight: IntGauge,
+        /// Requests refused because their account or address asked too often, by rate and by which of the two.
+        limited_total: IntCounterVec["rate", "by"],
+        /// Open connections of clients.
+        connections: IntGauge,
+        /// Replicas of a service, by whether they get requests.
+        upstream_replicas: IntGaugeVec["upstream", "state"],
+        /// Requests that a service is asked at once, at most.
+        upstream_limit: IntGaugeVec["upstream"],
     } namespace: "astraphe_gateway"
 }

@@ -19,7 +19,7 @@ const UNMATCHED: &str = "unmatched";
 #[derive(Debug)]
 pub struct Router {
     root: Node,
-    pages: Option<&'static Route>,
+    pages: Option<Row>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +32,8 @@ struct Node {
 #[derive(Debug, Clone, Copy)]
 struct Row {
     route: &'static Route,
+    /// Its place in the table.
+    number: usize,
     built: bool,
 }
 
@@ -40,6 +42,8 @@ struct Row {
 pub struct Target {
     /// The row.
     pub route: &'static Route,
+    /// Its place in the table.
+    pub number: usize,
     /// The product in the path, where the row's rule asks for it.
     pub product: Option<ProductId>,
 }
@@ -61,7 +65,7 @@ impl Router {
     /// no row.
     pub fn new(table: &'static [Route], not_yet_built: &[&'static str]) -> anyhow::Result<Self> {
         let mut router = Self { root: Node::default(), pages: None };
-        for route in table {
+        for (number, route) in table.iter().enumerate() {
             let name = format!("{} {}", route.method, route.pattern);
             let one_id = route.pattern.matches('{').count() == 1;
             ensure!(
@@ -69,12 +73,13 @@ impl Router {
                 "{name}: which product does the pass have to be for?"
             );
             if route.pattern.contains("{*") {
-                ensure!(router.pages.replace(route).is_none(), "{name}: a second row for all that is left");
+                let row = Row { route, number, built: true };
+                ensure!(router.pages.replace(row).is_none(), "{name}: a second row for all that is left");
                 continue;
             }
             let rows = &mut router.root.grow(route.pattern).rows;
             ensure!(rows.iter().all(|row| row.route.method != route.method), "{name} stands there twice");
-            rows.push(Row { route, built: true });
+            rows.push(Row { route, number, built: true });
         }
         for name in not_yet_built {
             let row = name.split_once(' ').and_then(|(method, pattern)| {
@@ -102,8 +107,10 @@ impl Router {
         let first = segments.next().unwrap_or_default();
         let hidden = path.split('/').any(|segment| segment.starts_with('.'));
         match self.pages {
-            Some(route) if answers(route, method) && !hidden && !NO_PAGES.contains(&first) => {
-                Found { label: route.pattern, target: Ok(Target { route, product: None }) }
+            Some(Row { route, number, .. })
+                if answers(route, method) && !hidden && !NO_PAGES.contains(&first) =>
+            {
+                Found { label: route.pattern, target: Ok(Target { route, number, product: None }) }
             }
             _ => Found { label: UNMATCHED, target: Err(Error::NoSuchRoute) },
         }
@@ -140,15 +147,15 @@ impl Node {
             let label = self.rows.first().map_or(UNMATCHED, |row| row.route.pattern);
             return Found { label, target: Err(Error::MethodNotAllowed { allow: self.allow() }) };
         };
-        let target = match row {
+        let target = match *row {
             Row { built: false, .. } => Err(Error::NotYetBuilt),
-            Row { route, .. } if route.rule == Rule::Pass => {
+            Row { route, number, .. } if route.rule == Rule::Pass => {
                 // The id that the pass is compared with must be the one that the service reads.
                 let id = placeholder
                     .and_then(|text| text.parse::<ProductId>().ok().filter(|id| id.to_string() == text));
-                id.map(|id| Target { route, product: Some(id) }).ok_or(Error::NoSuchRoute)
+                id.map(|id| Target { route, number, product: Some(id) }).ok_or(Error::NoSuchRoute)
             }
-            Row { route, .. } => Ok(Target { route, product: None }),
+            Row { route, number, .. } => Ok(Target { route, number, product: None }),
         };
         Found { label: row.route.pattern, target }
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use common::wire::token::Role;
 use http::Method;
 
+use crate::rate::Rate;
+
 use Rule::{AnyPass, Anyone, Login, Pass, Roles, Visitor};
 use To::{Assets, File, Jwks, Order, Product, Queue, User};
 
@@ -29,6 +31,20 @@ pub enum To {
     Assets,
     /// This one of the static pages, whatever the path: the same bytes for everybody.
     File(&'static str),
+}
+
+impl To {
+    /// Name of the service in figures; `None` for what the gateway answers itself.
+    #[must_use]
+    pub const fn service(self) -> Option<&'static str> {
+        match self {
+            To::User => Some("user"),
+            To::Product => Some("product"),
+            To::Order => Some("order"),
+            To::Queue => Some("queue-server"),
+            To::Jwks | To::Assets | To::File(_) => None,
+        }
+    }
 }
 
 /// Who may use a route.
@@ -66,6 +82,8 @@ pub struct Route {
     /// From the end of the request to the head of its answer, and between two pieces of the answer. `None`
     /// for event streams, which end when either side does.
     pub deadline: Option<Duration>,
+    /// How often one account, and one address, may ask.
+    pub rate: Rate,
 }
 
 /// Bodies are JSON of some kilobytes; only uploads need more.
@@ -75,7 +93,23 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 impl Route {
     const fn new(method: Method, pattern: &'static str, to: To, rule: Rule) -> Self {
-        Self { method, pattern, to, rule, body_max: BODY_MAX, deadline: Some(DEADLINE) }
+        let rate = match to {
+            To::Assets | To::File(_) => Rate::Page,
+            _ => Rate::Browse,
+        };
+        Self { method, pattern, to, rule, body_max: BODY_MAX, deadline: Some(DEADLINE), rate }
+    }
+
+    /// Whether it is for shoppers who were let in: what they came for goes before what others only look at.
+    #[must_use]
+    pub const fn is_in(&self) -> bool {
+        matches!(self.rule, Pass | AnyPass) || matches!(self.rate, Rate::Buy)
+    }
+
+    /// The route counts as that.
+    const fn rate(mut self, rate: Rate) -> Self {
+        self.rate = rate;
+        self
     }
 
     /// The route takes larger bodies.
@@ -125,13 +159,13 @@ const HOST: Rule = Roles(&[Role::Seller, Role::Manager]);
 /// The table.
 pub static TABLE: &[Route] = &[
     // Accounts and logins.
-    post("/api/auth/signup", User, Anyone),
-    post("/api/auth/login", User, Anyone),
-    post("/api/auth/refresh", User, Anyone),
+    post("/api/auth/signup", User, Anyone).rate(Rate::SignUp),
+    post("/api/auth/login", User, Anyone).rate(Rate::Login),
+    post("/api/auth/refresh", User, Anyone).rate(Rate::Login),
     post("/api/auth/logout", User, Anyone),
     get("/api/auth/sessions", User, Login),
     delete("/api/auth/sessions/{sid}", User, Login),
-    post("/api/auth/password", User, Login),
+    post("/api/auth/password", User, Login).rate(Rate::Login),
     get("/.well-known/jwks.json", Jwks, Anyone),
     get("/api/users/me", User, Login),
     patch("/api/users/me", User, Login),
@@ -159,7 +193,7 @@ pub static TABLE: &[Route] = &[
     get("/api/products/{id}/summary", Product, Anyone),
     post("/api/products/{id}/stock", Product, SELLER),
     post("/api/images", Product, SELLER).body_max(10 << 20),
-    get("/images/{key}", Product, Anyone),
+    get("/images/{key}", Product, Anyone).rate(Rate::Page),
     post("/api/products/import", Product, SELLER).body_max(50 << 20).within_s(30),
     get("/api/products/import/{id}", Product, SELLER),
     // What shoppers like and wait for.
@@ -175,11 +209,11 @@ pub static TABLE: &[Route] = &[
     post("/api/notifications/read", User, Login),
     // The waiting rooms.
     get("/api/queue", Queue, OPERATOR),
-    post("/api/queue/{productId}", Queue, Login),
+    post("/api/queue/{productId}", Queue, Login).rate(Rate::Join),
     get("/api/queue/{productId}", Queue, Login),
     delete("/api/queue/{productId}", Queue, Login),
     get("/api/queue/{productId}/live", Queue, Login).live(),
-    post("/api/queue/{productId}/token", Queue, Login),
+    post("/api/queue/{productId}/token", Queue, Login).rate(Rate::Buy),
     get("/api/queue/{productId}/waiting", Queue, HOST),
     get("/api/queue/{productId}/admitted", Queue, HOST),
     get("/api/queue/{productId}/stats", Queue, HOST),
@@ -193,12 +227,12 @@ pub static TABLE: &[Route] = &[
     put("/api/queue/{productId}/capacity", Queue, HOST),
     get("/api/queue/{productId}/draw", Queue, Anyone),
     // Orders and payment. A payment waits for the provider.
-    post("/api/orders", Order, AnyPass),
+    post("/api/orders", Order, AnyPass).rate(Rate::Buy),
     get("/api/orders", Order, Login),
     get("/api/orders/{id}", Order, Login),
     get("/api/orders/{id}/live", Order, Login).live(),
-    post("/api/orders/{id}/cancel", Order, Login).within_s(30),
-    post("/api/orders/{id}/payment", Order, Login).within_s(30),
+    post("/api/orders/{id}/cancel", Order, Login).within_s(30).rate(Rate::Buy),
+    post("/api/orders/{id}/payment", Order, Login).within_s(30).rate(Rate::Buy),
     post("/api/orders/{id}/refunds", Order, Login).within_s(30),
     post("/api/payments/webhooks/{provider}", Order, Anyone),
     get("/api/admin/dead-letters", Order, ADMIN),
@@ -210,10 +244,10 @@ pub static TABLE: &[Route] = &[
     get("/api/seller/products/{id}/sale/results.csv", Product, SELLER),
     // Pages. Those of a waiting room stand side by side: without a script, one leads to the other by a relative
     // address, so that its bytes do not depend on the product.
-    post("/login", User, Anyone),
+    post("/login", User, Anyone).rate(Rate::Login),
     get("/queue/{productId}/wait", File("/queue/wait.html"), Anyone),
     get("/queue/{productId}/plain", Queue, Visitor),
-    post("/queue/{productId}/plain", Queue, Visitor),
+    post("/queue/{productId}/plain", Queue, Visitor).rate(Rate::Join),
     get("/docs", Assets, Anyone),
     get("/openapi.json", Assets, Anyone),
     get("/", Assets, Anyone),

@@ -10,27 +10,29 @@ use std::task::{Context, Poll};
 use common::auth::Refused;
 use common::http::cookie::{identities, is_loopback};
 use common::wire::token::{Identity, Role};
-use http::{HeaderMap, Method, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
 use tower::Service;
 
+use super::require_pass::to_waiting_page;
 use super::{Next, Pending, refused};
 use crate::body::Body;
-use crate::call::{Call, Identified, Proved};
+use crate::call::{Call, Identified};
 use crate::error::Error;
 use crate::routes::Rule;
-use crate::tokens::Tokens;
+use crate::tokens::{Proved, Tokens};
 
 /// The layer.
 #[derive(Debug, Clone)]
 pub struct Identify<S> {
     inner: S,
     tokens: Arc<Tokens>,
+    origins: Arc<[HeaderValue]>,
 }
 
 impl<S> Identify<S> {
-    /// Around `inner`.
-    pub fn new(inner: S, tokens: Arc<Tokens>) -> Self {
-        Self { inner, tokens }
+    /// Around `inner`; pages of `origins` may send what needs no cookie.
+    pub fn new(inner: S, tokens: Arc<Tokens>, origins: Arc<[HeaderValue]>) -> Self {
+        Self { inner, tokens, origins }
     }
 }
 
@@ -46,10 +48,20 @@ impl<S: Next<Identified>> Service<Call> for Identify<S> {
     fn call(&mut self, call: Call) -> Pending {
         if call.target.route.rule == Rule::Anyone {
             // A foreign page must not log a browser in as somebody else, or out.
-            if changes(&call) && is_foreign(call.request.headers()) {
+            if changes(&call) && is_foreign(call.request.headers()) && !self.is_guest(call.request.headers())
+            {
                 return refused(Error::ForeignOrigin);
             }
             return self.inner.call(Identified { call, login: None });
+        }
+        // Nearly every login is known, and then nothing has to be waited for.
+        if let Ok(token) = token(&call)
+            && let Some(login) = self.tokens.known(token)
+        {
+            return match allowed(&call, login) {
+                Ok(login) => self.inner.call(Identified { call, login: Some(login) }),
+                Err(error) => refused(error),
+            };
         }
         let (mut inner, tokens) = (self.inner.clone(), Arc::clone(&self.tokens));
         Box::pin(async move {
@@ -60,18 +72,30 @@ impl<S: Next<Identified>> Service<Call> for Identify<S> {
                 {
                     None
                 }
-                Err(error) => return Err(error),
+                Err(error) => return to_waiting_page(&call).ok_or(error),
             };
             inner.call(Identified { call, login }).await
         })
     }
 }
 
-async fn login(tokens: &Tokens, call: &Call) -> Result<Proved<Identity>, Error> {
+async fn login(tokens: &Tokens, call: &Call) -> Result<Arc<Proved<Identity>>, Error> {
     let login = tokens.login(token(call)?).await.map_err(|refused| match refused {
         Refused::NoKeys => Error::KeysUnknown,
         refused => Error::RefusedToken(refused),
     })?;
+    allowed(call, login)
+}
+
+impl<S> Identify<S> {
+    /// Whether the page that asks is one of those that the settings name.
+    fn is_guest(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(header::ORIGIN).iter().all(|origin| self.origins.contains(origin))
+    }
+}
+
+/// Whether the login's role may use the route.
+fn allowed(call: &Call, login: Arc<Proved<Identity>>) -> Result<Arc<Proved<Identity>>, Error> {
     match call.target.route.rule {
         Rule::Roles(roles) if !may(login.claims.role, roles) => Err(Error::Forbidden),
         _ => Ok(login),

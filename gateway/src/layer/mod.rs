@@ -9,6 +9,8 @@ pub mod hygiene;
 pub mod identify;
 pub mod name;
 pub mod observe;
+pub mod rate_account;
+pub mod rate_address;
 pub mod require_pass;
 pub mod shed;
 pub mod vouch;

@@ -7,18 +7,19 @@ use std::time::Instant;
 
 use common::http::problem::Failure;
 use futures::future::BoxFuture;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{self, CONNECTION, HeaderMap, HeaderValue};
 use http::{Method, Request, Response};
+use ipnet::IpNet;
 use prometheus::IntGauge;
 use tower::Service;
 
 use super::{Next, refused};
 use crate::body::{Body, Upload, full};
 use crate::call::{Arrived, Call, Named};
+use crate::client::Client;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::router::{Found, Router};
-use crate::upstream::label;
 
 /// The layer.
 #[derive(Debug, Clone)]
@@ -26,12 +27,13 @@ pub struct Observe<S> {
     inner: S,
     router: Arc<Router>,
     metrics: Metrics,
+    proxies: Arc<[IpNet]>,
 }
 
 impl<S> Observe<S> {
-    /// Around `inner`.
-    pub fn new(inner: S, router: Arc<Router>, metrics: Metrics) -> Self {
-        Self { inner, router, metrics }
+    /// Around `inner`; `proxies` are believed when they say whom they heard from.
+    pub fn new(inner: S, router: Arc<Router>, metrics: Metrics, proxies: Arc<[IpNet]>) -> Self {
+        Self { inner, router, metrics, proxies }
     }
 }
 
@@ -48,19 +50,21 @@ impl<S: Next<Call>> Service<Named> for Observe<S> {
         let started = Instant::now();
         let Named { arrived: Arrived { request, peer }, trace } = named;
         let Found { label: route, target } = self.router.find(request.method(), request.uri().path());
+        let client = Client::of(peer, request.headers(), &self.proxies);
         let seen = Seen { route, method: request.method().clone(), id: trace.id.clone(), started };
-        let upstream = target.as_ref().ok().and_then(|target| label(target.route.to));
+        let upstream = target.as_ref().ok().and_then(|target| target.route.to.service());
+        let is_tls = client.is_tls;
         let in_flight = InFlight::new(&self.metrics.in_flight);
         let answer = match target {
             Ok(target) => {
                 let request: Request<Upload> = request.map(Upload::new);
-                self.inner.call(Call { request, peer, trace, target })
+                self.inner.call(Call { request, client, trace, target })
             }
             Err(error) => refused(error),
         };
         let metrics = self.metrics.clone();
         Box::pin(async move {
-            let response = match answer.await {
+            let mut response = match answer.await {
                 Ok(response) => response,
                 Err(error) => {
                     if let Some(upstream) = upstream.filter(|_| error.is_upstreams()) {
@@ -70,9 +74,22 @@ impl<S: Next<Call>> Service<Named> for Observe<S> {
                 }
             };
             drop(in_flight);
+            secure(response.headers_mut(), is_tls);
             seen.count(&metrics, &response);
             Ok(response)
         })
+    }
+}
+
+/// What every answer says to browsers. What a service says of itself stays, but for the kind of a body, which nobody
+/// guesses.
+fn secure(headers: &mut HeaderMap, is_tls: bool) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What is someone's own, or of a moment, is kept by nobody unless its service says so.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if is_tls {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
 }
 

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use common::auth::Refused;
 use common::wire::token::{Identity, PASS_HEADER, Pass, Role};
-use http::Response;
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use tower::Service;
 
 use super::{Next, Pending};
-use crate::body::Body;
-use crate::call::{Call, Cleared, Identified, Proved};
+use crate::body::{Body, full};
+use crate::call::{Call, Cleared, Identified};
 use crate::error::Error;
 use crate::routes::Rule;
-use crate::tokens::Tokens;
+use crate::tokens::{Proved, Tokens};
 
 /// The layer.
 #[derive(Debug, Clone)]
@@ -45,15 +46,34 @@ impl<S: Next<Cleared>> Service<Identified> for RequirePass<S> {
         let (mut inner, tokens) = (self.inner.clone(), Arc::clone(&self.tokens));
         Box::pin(async move {
             let login = login.ok_or(Error::LoginRequired)?;
-            let passes = passes(&tokens, &call, &login).await?;
-            suffice(&call, login.claims.role, &passes)?;
-            inner.call(Cleared { call, login: Some(login), passes }).await
+            let passes = passes(&tokens, &call, &login.claims).await;
+            match passes.and_then(|passes| suffice(&call, login.claims.role, &passes).map(|()| passes)) {
+                Ok(passes) => inner.call(Cleared { call, login: Some(login), passes }).await,
+                Err(error) => to_waiting_page(&call).ok_or(error),
+            }
         })
     }
 }
 
+/// A person who opens a product's address in a browser without having been let in goes to its waiting page, which also
+/// has the login. `None` where it is a program that asks, or where there is no one product to wait for.
+pub fn to_waiting_page(call: &Call) -> Option<Response<Body>> {
+    let product = call.target.product?;
+    let mut accepted = call.request.headers().get_all(header::ACCEPT).iter();
+    let is_page = accepted.any(|kinds| kinds.as_bytes().windows(9).any(|part| part == b"text/html"));
+    if !is_page || call.request.method() != Method::GET {
+        return None;
+    }
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let place = HeaderValue::try_from(format!("/queue/{product}/wait")).expect("digits and ASCII");
+    response.headers_mut().insert(header::LOCATION, place);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(response)
+}
+
 /// All tokens that came along; one that does not verify spoils the request, so that nobody is left guessing.
-async fn passes(tokens: &Tokens, call: &Call, login: &Proved<Identity>) -> Result<Vec<Proved<Pass>>, Error> {
+async fn passes(tokens: &Tokens, call: &Call, login: &Identity) -> Result<Vec<Arc<Proved<Pass>>>, Error> {
     let mut passes = Vec::new();
     for value in call.request.headers().get_all(PASS_HEADER) {
         let list = value.to_str().map_err(|_| Error::InvalidAccessToken(Refused::Invalid))?;
@@ -68,7 +88,7 @@ async fn passes(tokens: &Tokens, call: &Call, login: &Proved<Identity>) -> Resul
     Ok(passes)
 }
 
-fn suffice(call: &Call, role: Role, passes: &[Proved<Pass>]) -> Result<(), Error> {
+fn suffice(call: &Call, role: Role, passes: &[Arc<Proved<Pass>>]) -> Result<(), Error> {
     let product = call.target.product;
     let enough = match product {
         Some(product) => {

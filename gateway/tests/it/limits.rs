@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::get;
 use common::stop::Stop;
 use common::wire::token::Role;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::gate::{Gate, read_all, serve};
@@ -92,6 +92,58 @@ async fn a_slow_or_silent_head_ends_the_connection() {
         let took = started.elapsed();
         assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{start}: {took:?}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_at_rest_outlives_the_deadline_of_a_head_and_ends_by_its_own() {
+    let gate = Gate::with(|config| {
+        config.head_max_ms = 200;
+        config.idle_max_ms = 900;
+    })
+    .await;
+    let request = b"GET /api/products HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut socket = TcpStream::connect(gate.address).await.unwrap();
+    for _ in 0..2 {
+        socket.write_all(request).await.unwrap();
+        let mut answer = vec![0; 4_096];
+        let count = socket.read(&mut answer).await.unwrap();
+        assert!(answer[..count].starts_with(b"HTTP/1.1 200"));
+        // Longer than a head may take.
+        let silence = tokio::time::timeout(Duration::from_millis(450), socket.read(&mut answer)).await;
+        assert!(silence.is_err(), "{silence:?}");
+    }
+    // A head in pieces is held to its own deadline also here.
+    let started = Instant::now();
+    socket.write_all(b"GET /").await.unwrap();
+    assert_eq!(read_all(&mut socket).await, "");
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(150) && took < Duration::from_millis(700), "{took:?}");
+
+    let mut socket = TcpStream::connect(gate.address).await.unwrap();
+    socket.write_all(request).await.unwrap();
+    let started = Instant::now();
+    assert!(read_all(&mut socket).await.starts_with("HTTP/1.1 200"));
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(850) && took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_told_so() {
+    let gate = Gate::with(|config| config.connections_max = 1).await;
+    let first = TcpStream::connect(gate.address).await.unwrap();
+    testkit::eventually(crate::gate::LONG, async || {
+        let answer = gate.raw("").await;
+        anyhow::ensure!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("at once\"}"), "{answer}");
+        Ok(())
+    })
+    .await;
+    drop(first);
+    testkit::eventually(crate::gate::LONG, async || {
+        let answer = gate.raw("GET /api/products HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        Ok(())
+    })
+    .await;
 }
 
 #[tokio::test]

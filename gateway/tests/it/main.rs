@@ -2,13 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attacks;
+mod balance;
+mod browser;
 mod cookie;
 mod gate;
 mod hygiene;
 mod identify;
 mod limits;
+mod matrix;
 mod pages;
 mod pass;
+mod rate;
 mod revoked;
 mod rotation;
 mod routing;

@@ -169,3 +169,35 @@ async fn a_stop_lets_answers_end_and_takes_no_new_requests() {
     let rest = http_body_util::Full::new(answer.bytes().await.unwrap()).collect().await.unwrap().to_bytes();
     assert_eq!(rest, "two");
 }
+
+#[tokio::test]
+async fn at_a_stop_an_event_stream_ends_between_two_events_and_asks_to_come_again() {
+    let stop = Stop::new();
+    let (mut send, pieces) = mpsc::channel::<Result<Bytes, std::io::Error>>(1);
+    let pieces = std::sync::Arc::new(std::sync::Mutex::new(Some(pieces)));
+    let events = get(move || async move {
+        let events = Body::from_stream(pieces.lock().unwrap().take().unwrap());
+        ([("content-type", "text/event-stream")], events)
+    });
+    let router = Router::new().route("/api/queue/7/live", events);
+    let gate = Gate::before(vec![serve(router, &stop).await], stop.clone()).await.knowing().await;
+    send.send(Ok(Bytes::from("data: ha"))).await.unwrap();
+    let http = gate.as_role(Role::Customer);
+    let mut answer = http.request(http::Method::GET, "/api/queue/7/live").send().await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().as_deref(), Some(&b"data: ha"[..]));
+    gate.running.stop();
+    testkit::eventually(crate::gate::LONG, async || {
+        anyhow::ensure!(TcpStream::connect(gate.address).await.is_err(), "still listening");
+        Ok(())
+    })
+    .await;
+    // In the middle of an event it goes on.
+    send.send(Ok(Bytes::from("lf\n\n"))).await.unwrap();
+    let rest = String::from_utf8(answer.bytes().await.unwrap().to_vec()).unwrap();
+    assert!(rest.starts_with("lf\n\nretry: ") && rest.ends_with("\n\n"), "{rest}");
+    testkit::eventually(crate::gate::LONG, async || {
+        anyhow::ensure!(send.is_closed(), "the service is still asked");
+        Ok(())
+    })
+    .await;
+}

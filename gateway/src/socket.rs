@@ -1,0 +1,201 @@
+//! A client's socket: how long it may take for a head, how long it may stay idle, and how it is closed.
+//!
+//! hyper has one timer for both, started anew for every request: here a client that has begun a head must end it soon,
+//! one that rests between two requests may rest for longer, and a request costs no timer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+/// How long, and for how many bytes, a closed connection is still read.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+const LINGER_MAX_BYTES: usize = 8 << 20;
+
+/// What a client may take its time for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a whole request head, from its first byte on; on a new connection from the start on.
+    pub head: Duration,
+    /// Between an answer and the next request.
+    pub idle: Duration,
+}
+
+/// Where a connection is between two requests; shared by the socket and what serves its requests.
+#[derive(Debug)]
+pub struct Turns {
+    start: Instant,
+    /// Requests whose head has arrived.
+    heads: AtomicU32,
+    is_busy: AtomicBool,
+    /// When the last answer ended, in ms since the start.
+    idle_since_ms: AtomicU64,
+}
+
+impl Turns {
+    fn new() -> Self {
+        let (heads, is_busy, idle_since_ms) = Default::default();
+        Self { start: Instant::now(), heads, is_busy, idle_since_ms }
+    }
+
+    /// A request's head has arrived. Until what this returns is dropped, its body and its answer take as long as
+    /// their own limits allow.
+    pub fn begin(self: &Arc<Self>) -> Busy {
+        self.heads.fetch_add(1, Ordering::Relaxed);
+        self.is_busy.store(true, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+}
+
+/// Held from the head of a request to the end of its answer.
+#[derive(Debug)]
+pub struct Busy(Arc<Turns>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let ms = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.idle_since_ms.store(ms, Ordering::Relaxed);
+        self.0.is_busy.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The socket.
+#[derive(Debug)]
+pub struct Socket {
+    socket: TcpStream,
+    turns: Arc<Turns>,
+    patience: Patience,
+    /// When the next head began, and how many there were before it.
+    begun: (u32, Instant),
+    timer: Option<Pin<Box<Sleep>>>,
+    closing: Option<Pin<Box<Sleep>>>,
+    left: usize,
+}
+
+/// What a client is waited for, and until when.
+enum Wait {
+    Answer(Instant),
+    Head(Instant),
+    Idle(Instant),
+}
+
+impl Socket {
+    /// A connection just accepted.
+    #[must_use]
+    pub fn new(socket: TcpStream, patience: Patience) -> Self {
+        let (turns, begun) = (Arc::new(Turns::new()), (0, Instant::now()));
+        Self { socket, turns, patience, begun, timer: None, closing: None, left: LINGER_MAX_BYTES }
+    }
+
+    /// To be told when requests begin and end.
+    #[must_use]
+    pub fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.turns)
+    }
+
+    fn waits_for(&self) -> Wait {
+        let turns = &self.turns;
+        if turns.is_busy.load(Ordering::Relaxed) {
+            return Wait::Answer(Instant::now() + self.patience.idle);
+        }
+        let (before, begun) = self.begun;
+        if before == turns.heads.load(Ordering::Relaxed) {
+            return Wait::Head(begun + self.patience.head);
+        }
+        let since = Duration::from_millis(turns.idle_since_ms.load(Ordering::Relaxed));
+        Wait::Idle(turns.start + since + self.patience.idle)
+    }
+
+    /// Nothing has come: completes when nothing may be waited for any longer. The timer is left running over
+    /// requests; it only looks what time it is.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let wait = self.waits_for();
+            let (Wait::Answer(until) | Wait::Head(until) | Wait::Idle(until)) = wait;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+            if timer.deadline() > until {
+                timer.as_mut().reset(until);
+            }
+            ready!(timer.as_mut().poll(cx));
+            match wait {
+                _ if Instant::now() < until => timer.as_mut().reset(until),
+                Wait::Answer(_) => {}
+                Wait::Head(_) => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                // As if the client had closed: nothing is lost, and nothing went wrong.
+                Wait::Idle(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, into);
+        if read.is_pending() {
+            return self.poll_patience(cx);
+        }
+        let heads = self.turns.heads.load(Ordering::Relaxed);
+        if into.filled().len() > before
+            && self.begun.0 != heads
+            && !self.turns.is_busy.load(Ordering::Relaxed)
+        {
+            self.begun = (heads, Instant::now());
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    /// Closed for writing, it is read for a moment longer. A socket closed with unread bytes sends a reset, which makes
+    /// the client lose the answer: a 413 is written while the body is still coming.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.closing.is_none() {
+            ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+        }
+        let until = this.closing.get_or_insert_with(|| Box::pin(sleep(LINGER_MAX)));
+        let mut scrap = [0; 8 << 10];
+        while until.as_mut().poll(cx).is_pending() && this.left > 0 {
+            let mut into = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut this.socket).poll_read(cx, &mut into) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !into.filled().is_empty() => {
+                    this.left = this.left.saturating_sub(into.filled().len());
+                }
+                Poll::Ready(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
