@@ -7,7 +7,6 @@ use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::Figure;
 use crate::notes::histogram;
 
 /// What the workers did.
@@ -31,19 +30,6 @@ impl Load {
     /// Those per second.
     pub(super) fn per_s(&self) -> f64 {
         self.count() as f64 / self.took.as_secs_f64()
-    }
-
-    /// Latency and failures, for the table.
-    pub(super) fn figures(&self, of: &str) -> Vec<Figure> {
-        let ms = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1_000.0;
-        let mut figures = vec![
-            Figure::new(format!("{of}, p50"), ms(0.5), "ms"),
-            Figure::new(format!("{of}, p99"), ms(0.99), "ms"),
-        ];
-        if let Some(why) = &self.failure {
-            figures.push(Figure::new(format!("{of}, failed ({why})"), self.failed as f64, "operations"));
-        }
-        figures
     }
 }
 

@@ -9,15 +9,12 @@ mod orders;
 mod process;
 pub(crate) mod queue;
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
-use serde::Serialize;
 
 use crate::report;
-use crate::stack::Stack;
 
 /// Options of a benchmark.
 #[derive(Debug, ClapArgs)]
@@ -44,83 +41,22 @@ enum What {
     Orders(orders::Args),
     /// Notices: everybody who asked is told that a sale has begun, against a bare statement of as many rows.
     Notices(notices::Args),
-    /// Requests per CPU-second of the gateway, against the service behind it.
-    Gateway,
-}
-
-/// What was measured.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Figures {
-    /// What is measured, and how.
-    title: &'static str,
-    /// The figure.
-    measured: Figure,
-    /// What the machine reaches at most in the same run.
-    limit: Figure,
-    /// The figure as a share of its limit.
-    ratio: f64,
-    /// What else was seen.
-    further: Vec<Figure>,
-}
-
-/// A number with its unit.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Figure {
-    name: String,
-    value: f64,
-    unit: &'static str,
-}
-
-impl Figure {
-    fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit }
-    }
-}
-
-impl Figures {
-    fn new(title: &'static str, measured: Figure, limit: Figure, further: Vec<Figure>) -> Self {
-        let ratio = measured.value / limit.value;
-        Self { title, measured, limit, ratio, further }
-    }
-
-    fn table(&self) -> String {
-        let mut out = format!("{}\n\n", self.title);
-        let lines = [("measured", &self.measured), ("limit", &self.limit)];
-        let lines = lines.into_iter().chain(self.further.iter().map(|figure| ("", figure)));
-        for (role, Figure { name, value, unit }) in lines {
-            writeln!(out, "{role:<10}{name:<52}{value:>14.1} {unit}")
-                .expect("writing to a string does not fail");
-        }
-        out + &format!("ratio     {:.3}\n", self.ratio)
-    }
+    /// The gateway beside HAProxy and nginx: cost, added latency, overload, live streams. Needs no running platform.
+    Gateway(gateway::Args),
 }
 
 /// Runs one.
 pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
     let time = Duration::from_secs(args.seconds);
-    let figures = match &args.what {
-        What::Queue(wanted) => {
-            let board = queue::run(&args.stack, wanted, time).await?;
-            report::say(&board.table());
-            return save(&args, &board);
-        }
-        What::Orders(wanted) => {
-            let board = orders::run(&args.stack, wanted, time).await?;
-            report::say(&board.table());
-            return save(&args, &board);
-        }
+    let board = match &args.what {
+        What::Queue(wanted) => queue::run(&args.stack, wanted, time).await?,
+        What::Orders(wanted) => orders::run(&args.stack, wanted, time).await?,
         What::Notices(wanted) => notices::run(&Stack::read(&args.stack)?, wanted).await?,
-        What::Gateway => gateway::run(&Stack::read(&args.stack)?, time).await?,
+        What::Gateway(wanted) => gateway::run(wanted, time).await?,
     };
-    report::say(&figures.table());
-    save(&args, &figures)
-}
-
-fn save(args: &Args, result: &impl Serialize) -> anyhow::Result<bool> {
+    report::say(&board.table());
     if let Some(path) = &args.json {
-        report::save(path, result)?;
+        report::save(path, &board)?;
     }
     Ok(true)
 }
