@@ -161,7 +161,6 @@ pub fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Failure> {
 }
 
 /// The last event of a stream that the service ends: asking again is the client's part.
-#[must_use]
 pub fn reconnect() -> Event {
     Event::default().event("reconnect").data("{}")
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Subcommand};
 
 use crate::report;
+use crate::stack::Stack;
 
 /// Options of a benchmark.
 #[derive(Debug, ClapArgs)]
