@@ -1,12 +1,12 @@
-//! Calls from one service to another: a deadline, an assertion of role SERVICE, problems decoded.
+//! Calls from one service to another: a deadline, an assertion of who calls, problems decoded.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::auth::Verifier;
+use crate::auth::{Caller, Verifier};
 use crate::wire::problem::Problem;
 use crate::wire::token::ASSERTION_HEADER;
 
@@ -37,8 +37,30 @@ impl Client {
     /// # Errors
     /// When the service cannot be reached or answers with another problem.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        self.send(Method::GET, path, self.verifier.assert_service()?).await
+    }
+
+    /// Passes a request without a body on in the caller's name; `None` when there is no such thing.
+    ///
+    /// # Errors
+    /// When the service cannot be reached or answers with another problem.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        caller: &Caller,
+    ) -> anyhow::Result<Option<T>> {
+        self.send(method, path, self.verifier.assert_caller(caller)?).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        assertion: String,
+    ) -> anyhow::Result<Option<T>> {
         let url = format!("{}{path}", self.base);
-        let request = self.http.get(&url).header(ASSERTION_HEADER, self.verifier.assert_service()?);
+        let request = self.http.request(method, &url).header(ASSERTION_HEADER, assertion);
         let answer = request.send().await.with_context(|| url.clone())?;
         match answer.status() {
             StatusCode::NOT_FOUND => Ok(None),

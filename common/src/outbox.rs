@@ -121,6 +121,35 @@ impl Letters {
     }
 }
 
+/// A record of any kind on its way to the outbox.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// Its topic, without the deployment's prefix.
+    pub topic: String,
+    /// What keeps its order.
+    pub key: String,
+    /// Header names and texts.
+    pub headers: serde_json::Map<String, serde_json::Value>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Writes one record that is no event within the caller's transaction: a dead letter, or one that is sent again.
+///
+/// # Errors
+/// The database's.
+pub async fn post(tx: &mut PgConnection, parcel: Parcel, now: Time) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO outbox (topic, key, headers, payload, created_at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(parcel.topic)
+        .bind(parcel.key)
+        .bind(serde_json::Value::Object(parcel.headers))
+        .bind(parcel.body)
+        .bind(now)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// CloudEvents headers.
 #[derive(Debug, Serialize)]
 struct Headers {

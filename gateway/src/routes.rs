@@ -236,6 +236,7 @@ pub static TABLE: &[Route] = &[
     post("/api/orders/{id}/refunds", Order, Login).within_s(30),
     post("/api/payments/webhooks/{provider}", Order, Anyone),
     get("/api/admin/dead-letters", Order, ADMIN),
+    get("/api/admin/dead-letters/{id}", Order, ADMIN),
     post("/api/admin/dead-letters/{id}/redrive", Order, ADMIN),
     // What sellers see of their sales.
     get("/api/seller/products", Product, SELLER),
@@ -272,8 +273,6 @@ pub static NOT_YET_BUILT: &[&str] = &[
     "POST /api/products/{id}/like",
     "DELETE /api/products/{id}/like",
     "GET /api/products/{id}/like",
-    "GET /api/admin/dead-letters",
-    "POST /api/admin/dead-letters/{id}/redrive",
     "GET /docs",
     "GET /openapi.json",
 ];

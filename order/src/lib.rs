@@ -1,7 +1,8 @@
 //! Orders and payments.
 //!
 //! Owns the database `orders` with the tables `orders`, `order_line`, `order_hold`, `order_ticket`,
-//! `order_transition`, `payment_attempt`, `refund`, `webhook_receipt`, `product_copy`, `idempotency` and `outbox`; the topic `order.events.v1`;
+//! `order_transition`, `payment_attempt`, `refund`, `webhook_receipt`, `product_copy`, `idempotency`, `dead_letter`,
+//! `dead_letter_cursor` and `outbox`; the topic `order.events.v1`;
 //! and the commands Reserve, Confirm, Release and Restock of `stock.commands.v1`. It alone decides that an order
 //! expires. Reads queue-server's Redis keys of revoked access tokens.
 //!
@@ -9,10 +10,13 @@
 //! - [`payment`]: attempts, the provider, unknown outcomes.
 //! - [`refund`]: money that goes back.
 //! - [`product`]: the copy of the products that orders are calculated with.
+//! - [`cli`]: the tool `dead-letters`. It keeps the dead letters of all topics but the stock's commands, and answers for
+//!   those of the product service too.
 //! - [`idempotency`]: same key, same body, same answer.
 //! - [`routes`]: every URL. [`config`]: every setting. [`error`]: every refusal. [`metrics`]: every figure.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod idempotency;
@@ -32,13 +36,14 @@ use common::auth::jwks::KeySet;
 use common::auth::key::InternalKey;
 use common::auth::revoked::Revoked;
 use common::client::Client;
+use common::dead_letter::{self, http::Desk};
 use common::http::door::serve_when_open;
 use common::kafka::consumer::{Lag, Source};
 use common::kafka::producer::Producer;
 use common::outbox::{self, Nudge};
 use common::redis::Connections;
 use common::stop::Stop;
-use common::wire::event::{ORDER_EVENTS, PRODUCT_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS};
+use common::wire::event::{ORDER_EVENTS, PRODUCT_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS, Topic};
 use prometheus::Registry;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
@@ -48,6 +53,10 @@ pub use config::Config;
 use app::App;
 use order::live::Watchers;
 use order::place::Placer;
+
+/// Topics whose dead letters are kept here. Those of the stock's commands the product service keeps; of the rooms' logs
+/// there are none.
+static LETTERS_OF: [Topic; 3] = [STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS];
 
 /// The schema, step by step.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -94,7 +103,14 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
         config: Arc::new(config),
     };
     jobs(&app, producer, stop);
-    Ok(routes::routes(app))
+    let desk = Desk {
+        pg: app.pg.clone(),
+        clock: app.clock.clone(),
+        verifier: app.verifier.clone(),
+        nudge: app.nudge.clone(),
+        other: Some(app.products.clone()),
+    };
+    Ok(routes::routes(app).merge(dead_letter::http::routes(desk)))
 }
 
 fn jobs(app: &App, producer: Producer, stop: &Stop) {
@@ -116,6 +132,10 @@ fn jobs(app: &App, producer: Producer, stop: &Stop) {
     let (rows, age_ms) = (app.metrics.outbox_rows.clone(), app.metrics.outbox_age_ms.clone());
     let clock = app.clock.clone();
     stop.spawn("outbox watch", outbox::watch(app.pg.clone(), clock, rows, age_ms, stop.clone()));
+    let letters = app.metrics.dead_letters.clone();
+    stop.spawn("dead letters", dead_letter::watch(app.pg.clone(), letters, stop.clone()));
+    let (pg, log, clock, until) = (app.pg.clone(), kafka.clone(), app.clock.clone(), stop.clone());
+    stop.spawn("letters come in", dead_letter::collect::run(pg, log, &LETTERS_OF, clock, until));
     let relay = outbox::relay(app.pg.clone(), kafka, producer, app.nudge.clone(), stop.clone());
     stop.spawn("outbox", relay);
 }

@@ -1,15 +1,22 @@
-//! The order service's process.
+//! `order`: the service by default; `order dead-letters` is its tool.
 
-use clap::Parser as _;
+use std::io::Write as _;
+
 use common::stop::Stop;
 use common::telemetry;
+use order::cli::Task;
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let config = order::Config::parse();
+    let config = match Task::from_args() {
+        Task::Serve(config) => config,
+        Task::Tool(tool) => {
+            let answer = tool.run(&Stop::on_signals()?).await?;
+            return Ok(writeln!(std::io::stdout(), "{answer}")?);
+        }
+    };
     telemetry::start("order", &config.telemetry)?;
-    tracing::info!(?config, "starting");
     let listener = TcpListener::bind(config.listen).await?;
-    order::serve(listener, config, Stop::on_signals()?).await
+    order::serve(listener, *config, Stop::on_signals()?).await
 }

@@ -28,6 +28,8 @@ common::metrics! { pub struct Metrics {
     outbox_rows: IntGauge,
     /// Age of the oldest event that waits to be sent, in milliseconds.
     outbox_age_ms: IntGauge,
+    /// Records that nobody could use and nobody has sent again, but for the stock's commands.
+    dead_letters: IntGauge,
     /// Records that wait to be read, by topic.
     consumer_lag: IntGaugeVec["topic"],
 } namespace: "astraphe_order" }

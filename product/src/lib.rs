@@ -17,10 +17,12 @@
 //! | [`seller`] | what sellers see of their own |
 //! | [`stock`] | who gets a unit: one writer per partition of the commands |
 //! | [`field`], [`page`], [`etag`] | checking bodies, lists by page, versions as entity tags |
+//! | [`cli`] | the tool `dead-letters` |
 
 pub mod app;
 pub mod catalog;
 pub mod category;
+pub mod cli;
 pub mod company;
 pub mod config;
 pub mod error;
@@ -41,6 +43,7 @@ use common::auth::Verifier;
 use common::auth::jwks::KeySet;
 use common::auth::key::InternalKey;
 use common::client::Client;
+use common::dead_letter::{self, http::Desk};
 use common::http::door::serve_when_open;
 use common::kafka::consumer::{Lag, Source};
 use common::kafka::create_topics;
@@ -63,7 +66,7 @@ use crate::seller::sale::Sales;
 use crate::stock::lane::Stage;
 
 /// The tables.
-static MIGRATIONS: Migrator = sqlx::migrate!();
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Serves the catalogue on `listener` and decides about stock until `stop`, then finishes what is under way (≤ 10 s).
 /// It answers `/livez` at once and everything else when its database and its topics are there.
@@ -99,6 +102,8 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
     stop.spawn("outbox relay", relay);
     let (rows, age_ms) = (metrics.outbox_rows.clone(), metrics.outbox_age_ms.clone());
     stop.spawn("outbox watch", outbox::watch(pg.clone(), clock.clone(), rows, age_ms, stop.clone()));
+    let letters = metrics.dead_letters.clone();
+    stop.spawn("dead letters", dead_letter::watch(pg.clone(), letters, stop.clone()));
     stock::writer::start(Stage {
         pool: stock::writer::pool(&pg),
         kafka: kafka.clone(),
@@ -121,7 +126,14 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
         nudge,
     };
     start(&app, stop);
-    Ok(routes::routes(app))
+    let desk = Desk {
+        pg: app.pg.clone(),
+        clock: app.clock.clone(),
+        verifier: app.verifier.clone(),
+        nudge: app.nudge.clone(),
+        other: None,
+    };
+    Ok(routes::routes(app).merge(dead_letter::http::routes(desk)))
 }
 
 /// What runs beside the requests, the stock stage and the outbox apart.

@@ -1,16 +1,23 @@
-//! The product service's process.
+//! `product`: the service by default; `product dead-letters` is its tool.
 
-use clap::Parser as _;
+use std::io::Write as _;
+
 use common::stop::Stop;
 use common::telemetry;
-use product::config::Config;
+use product::cli::Task;
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let config = Config::parse();
+    let config = match Task::from_args() {
+        Task::Serve(config) => config,
+        Task::Tool(tool) => {
+            let answer = tool.run(&Stop::on_signals()?).await?;
+            return Ok(writeln!(std::io::stdout(), "{answer}")?);
+        }
+    };
     telemetry::start("product", &config.telemetry)?;
     let stop = Stop::on_signals()?;
     let listener = TcpListener::bind(config.listen).await?;
-    product::serve(listener, config, stop).await
+    product::serve(listener, *config, stop).await
 }

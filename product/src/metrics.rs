@@ -14,6 +14,8 @@ common::metrics! {
         outbox_rows: IntGauge,
         /// Age of the oldest event that waits, in milliseconds.
         outbox_age_ms: IntGauge,
+        /// Commands that nobody could use and nobody has sent again.
+        dead_letters: IntGauge,
         /// Commands behind the cursor, in the partitions of this replica.
         consumer_lag: IntGaugeVec["topic"],
     } namespace: "astraphe_product"

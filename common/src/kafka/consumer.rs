@@ -234,20 +234,25 @@ pub fn settings(kafka: &Kafka, group: &str) -> rdkafka::ClientConfig {
 }
 
 /// The record that `topic.dlq` gets: the original bytes, with what is wrong and where they came from.
-#[must_use]
-pub fn dead_letter(kafka: &Kafka, topic: Topic, record: &Unreadable) -> Outgoing {
-    let header = |name: &str, value: String| (name.to_owned(), value);
+fn dead_letter(kafka: &Kafka, topic: Topic, record: &Unreadable) -> Outgoing {
     Outgoing {
         topic: kafka.dead_letters(topic),
         key: record.key.clone(),
-        headers: vec![
-            header("x-error", record.reason.clone()),
-            header("x-origin-topic", topic.name.to_owned()),
-            header("x-origin-partition", record.partition.to_string()),
-            header("x-origin-offset", record.offset.to_string()),
-        ],
+        headers: error_headers(topic, record),
         body: record.bytes.clone(),
     }
+}
+
+/// What is wrong with a dead letter, and where it came from.
+#[must_use]
+pub fn error_headers(topic: Topic, record: &Unreadable) -> Vec<(String, String)> {
+    let header = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        header("x-error", record.reason.clone()),
+        header("x-origin-topic", topic.name.to_owned()),
+        header("x-origin-partition", record.partition.to_string()),
+        header("x-origin-offset", record.offset.to_string()),
+    ]
 }
 
 fn poll_thread<T: Event + 'static>(

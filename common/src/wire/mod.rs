@@ -4,6 +4,7 @@
 //! JSON is camelCase; times are RFC 3339 in UTC with `Z`; money is whole won; ids are 64-bit integers,
 //! except orders and payments, which are `UUIDv7`.
 
+pub mod dead_letter;
 pub mod event;
 pub mod id;
 pub mod money;

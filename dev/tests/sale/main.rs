@@ -9,6 +9,8 @@ mod buy;
 mod chaos;
 mod crash;
 mod dashboard;
+mod letters;
+mod proof;
 #[path = "../infra/dashboard.rs"]
 mod queries;
 mod rooms;

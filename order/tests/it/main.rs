@@ -7,6 +7,7 @@ mod bank;
 mod cancel;
 mod decide;
 mod late;
+mod letters;
 mod live;
 mod outage;
 mod pay;

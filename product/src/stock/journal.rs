@@ -1,6 +1,7 @@
 //! One batch, one transaction: cursor, counts, reservations, adjustments, ledger, dead letters, outbox.
 
-use common::kafka::consumer::{Unreadable, dead_letter};
+use common::dead_letter;
+use common::kafka::consumer::Unreadable;
 use common::outbox::Letters;
 use common::wire::Time;
 use common::wire::event::{STOCK_COMMANDS, StockDecided};
@@ -76,7 +77,7 @@ pub struct Batch<'a> {
 ///
 /// # Errors
 /// [`Failed`], never [`Failed::Behind`].
-pub async fn write(pool: &PgPool, kafka: &common::config::Kafka, batch: &Batch<'_>) -> Result<(), Failed> {
+pub async fn write(pool: &PgPool, batch: &Batch<'_>) -> Result<(), Failed> {
     let mut db = pool.acquire().await?;
     let mut tx = db.begin().await?;
     move_cursor(&mut tx, batch).await?;
@@ -85,9 +86,7 @@ pub async fn write(pool: &PgPool, kafka: &common::config::Kafka, batch: &Batch<'
     write_adjustments(&mut tx, batch).await?;
     write_ledger(&mut tx, batch).await?;
     turns::write(&mut tx, batch.effects).await?;
-    for letter in batch.letters {
-        bury(&mut tx, batch, &dead(letter, kafka)).await?;
-    }
+    dead_letter::store::bury(&mut tx, STOCK_COMMANDS, batch.letters, batch.now).await?;
     let records: Vec<StockDecided> =
         batch.effects.products.iter().filter_map(|(product, change)| change.record(*product)).collect();
     Letters::new(SOURCE, batch.now).with(&records).put(&mut tx).await?;
@@ -343,53 +342,5 @@ async fn write_ledger(tx: &mut PgConnection, batch: &Batch<'_>) -> Result<(), sq
         after
     );
     done.execute(tx).await?;
-    Ok(())
-}
-
-/// A record on its way to the dead letters.
-struct Dead<'a> {
-    letter: &'a Unreadable,
-    key: String,
-    reason: String,
-    headers: serde_json::Value,
-}
-
-/// PostgreSQL's text holds no NUL, and a dead letter must never fail to be written.
-fn dead<'a>(letter: &'a Unreadable, kafka: &common::config::Kafka) -> Dead<'a> {
-    let clean = |text: &str| text.replace('\0', "\u{fffd}");
-    let headers = dead_letter(kafka, STOCK_COMMANDS, letter).headers.into_iter();
-    let headers = headers.map(|(name, value)| (name, serde_json::Value::from(clean(&value))));
-    Dead {
-        letter,
-        key: clean(&letter.key),
-        reason: clean(&letter.reason),
-        headers: serde_json::Value::Object(headers.collect()),
-    }
-}
-
-async fn bury(tx: &mut PgConnection, batch: &Batch<'_>, dead: &Dead<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "INSERT INTO dead_letter (topic, partition, record_offset, key, body, reason, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-        batch.place.topic,
-        dead.letter.partition,
-        dead.letter.offset,
-        dead.key,
-        dead.letter.bytes,
-        dead.reason,
-        batch.now,
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "INSERT INTO outbox (topic, key, headers, payload, created_at) VALUES ($1, $2, $3, $4, $5)",
-        format!("{}.dlq", STOCK_COMMANDS.name),
-        dead.key,
-        dead.headers,
-        dead.letter.bytes,
-        batch.now,
-    )
-    .execute(tx)
-    .await?;
     Ok(())
 }

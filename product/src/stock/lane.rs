@@ -234,7 +234,7 @@ impl Lane {
             letters: &letters,
             now: self.stage.clock.now(),
         };
-        journal::write(&self.stage.pool, &self.stage.kafka, &decided).await?;
+        journal::write(&self.stage.pool, &decided).await?;
         loaded.cursor = last.offset + 1;
         self.progress.store(loaded.cursor, Ordering::Relaxed);
         self.loaded = Some(loaded);

@@ -5,7 +5,9 @@
 mod catalog;
 mod category;
 mod company;
+mod dead_letters;
 mod import;
+mod rush;
 mod search;
 mod seller;
 mod service;
