@@ -43,6 +43,8 @@ enum What {
     Rush(scenario::rush::Args),
     /// Proves the order of waiting rooms by their logs. Exit code 1 when a rule was broken.
     VerifyQueue(verify::queue::Args),
+    /// Holds orders, stock and money of a shop against each other, running or at rest. Exit code 1 when a rule was broken.
+    VerifyOrders(verify::pipeline::Args),
     /// Measures one part against its limit in the same run.
     Bench(bench::Args),
     /// A crowd on live streams: what a benchmark starts, once per process that it takes.
@@ -55,6 +57,7 @@ async fn main() -> ExitCode {
     let done = match Args::parse().what {
         What::Rush(args) => scenario::rush::run(args).await,
         What::VerifyQueue(args) => verify::queue::run(args).await,
+        What::VerifyOrders(args) => verify::pipeline::run(args).await,
         What::Bench(args) => bench::run(args).await,
         What::Crowd(args) => bench::queue::crowd::run(args).await,
     };

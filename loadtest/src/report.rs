@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::notes::{Notes, Step};
 use crate::sale::Terms;
 use crate::verify::Check;
+use crate::verify::check::write_broken;
 
 /// A text on standard output.
 pub(crate) fn say(text: &str) {
@@ -148,12 +149,7 @@ impl Rush {
             self.terms.units
         )?;
         let held = self.checks.iter().filter(|check| check.broken == 0).count();
-        for check in self.checks.iter().filter(|check| check.broken > 0) {
-            writeln!(out, "BROKEN {:<7} {}: {} times", check.area, check.rule, check.broken)?;
-            for example in &check.examples {
-                writeln!(out, "         {example}")?;
-            }
-        }
+        write_broken(out, &self.checks)?;
         let verdict = if self.pass { "PASS" } else { "FAIL" };
         writeln!(out, "{verdict}: {held} of {} rules hold, {:.1} s", self.checks.len(), self.took_s)
     }

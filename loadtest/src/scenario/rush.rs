@@ -23,7 +23,8 @@ use crate::report::{self, Rush};
 use crate::sale::{self, Terms};
 use crate::shopper::{Market, Shopper};
 use crate::stack::Stack;
-use crate::verify::{self, Case, Check, Findings, Marks};
+use crate::verify::rush::{Case, Findings, judge};
+use crate::verify::{Check, Marks};
 
 /// Without a policy, the units are let in for within about this many intervals of a second.
 const INTERVALS: i64 = 10;
@@ -136,7 +137,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
     progress::end();
     let took = start.elapsed();
     let case = Case { sale, seen: market.notes.orders(), marks };
-    let findings = verify::judge(&stack, net.agent(0), &case).await?;
+    let findings = judge(&stack, net.agent(0), &case).await?;
     let result = result(&args, &case, &market.notes, &ends, findings);
     let result = Rush { took_s: took.as_secs_f64(), ..with_sales(result, must_sell) };
     report::say(&result.table());

@@ -4,70 +4,81 @@ use std::collections::{BTreeMap, HashMap};
 
 use common::wire::id::OrderId;
 use common::wire::order::OrderState;
-use sqlx::Row as _;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::Check;
-use super::stock::{Stock, Units};
+use super::check::Check;
+use super::path::Move;
+use super::stock::{Stage, Units};
 use crate::notes::Seen;
 
 const AREA: &str = "orders";
 
-/// An order of the product, as the order service's database has it.
+/// An order, as the order service's database has it.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
     pub(super) user: i64,
     pub(super) state: OrderState,
-    /// Units of the product.
-    pub(super) quantity: i64,
+    /// Paid too late: it waits for the stock a second time.
+    pub(super) reviving: bool,
     pub(super) total_price: i64,
+    /// Units by product.
+    pub(super) holds: BTreeMap<i64, i64>,
     /// Tickets it used up.
-    tickets: i64,
-    /// Whether a stored answer promises it.
-    promised: bool,
-    /// Whether its transitions are numbered without a gap and end where it stands.
-    traced: bool,
+    pub(super) tickets: i64,
+    /// Whether a stored answer promises it. Answers are forgotten after a day: older orders need none.
+    pub(super) promised: bool,
+    /// Its transitions, in their order.
+    pub(super) history: Vec<Move>,
 }
 
-/// Orders by id.
-pub(super) type Orders = HashMap<Uuid, Order>;
-
-/// Orders that wait for the stock or for the payment provider.
-pub(super) async fn open(pool: &PgPool, product: i64) -> anyhow::Result<i64> {
-    let open = sqlx::query_scalar(
-        "SELECT count(*) FROM orders JOIN order_hold USING (order_id)
-         WHERE product_id = $1 AND state IN ('received', 'paying')",
-    );
-    Ok(open.bind(product).fetch_one(pool).await?)
+/// What the order service's tables say of orders, all of one moment.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Book {
+    /// By id.
+    pub(super) orders: HashMap<Uuid, Order>,
+    /// Orders that a stored answer promises and that do not exist.
+    pub(super) lost: Vec<String>,
+    /// The oldest event that waits to be sent.
+    pub(super) unsent: Option<i64>,
 }
 
-/// Units of reserved and of paid orders.
-pub(super) async fn units(pool: &PgPool, product: i64) -> anyhow::Result<(i64, i64)> {
-    let units = sqlx::query_as(
-        "SELECT coalesce(sum(quantity) FILTER (WHERE state = 'reserved'), 0),
-                coalesce(sum(quantity) FILTER (WHERE state IN ('paid', 'refundPending', 'partiallyRefunded')), 0)
-         FROM orders JOIN order_hold USING (order_id) WHERE product_id = $1",
-    );
-    Ok(units.bind(product).fetch_one(pool).await?)
-}
-
-/// All orders with the product in them.
-pub(super) async fn read(pool: &PgPool, product: i64) -> anyhow::Result<Orders> {
+/// Reads the orders with one product in them, or all.
+pub(super) async fn read(db: &mut PgConnection, product: Option<i64>) -> anyhow::Result<Book> {
     let rows = sqlx::query(
-        "SELECT o.order_id, o.user_id, o.state, h.quantity::bigint AS quantity, o.total_price,
+        "SELECT o.order_id, o.user_id, o.state, o.reviving, o.total_price,
                 (SELECT count(*) FROM order_ticket t WHERE t.order_id = o.order_id) AS tickets,
-                EXISTS (SELECT FROM idempotency i
-                        WHERE i.user_id = o.user_id AND i.body ->> 'orderId' = o.order_id::text) AS promised,
-                (SELECT count(*) = o.seq AND max(t.seq) = o.seq
-                        AND bool_or(t.seq = o.seq AND t.\"to\" = o.state)
-                 FROM order_transition t WHERE t.order_id = o.order_id) AS traced
-         FROM orders o JOIN order_hold h USING (order_id) WHERE h.product_id = $1",
+                o.created_at < now() - interval '23 hours' OR EXISTS (
+                    SELECT FROM idempotency i
+                    WHERE i.user_id = o.user_id AND i.body ->> 'orderId' = o.order_id::text) AS promised
+         FROM orders o
+         WHERE $1::bigint IS NULL OR EXISTS (SELECT FROM order_hold h
+                                             WHERE h.order_id = o.order_id AND h.product_id = $1)",
     )
     .bind(product)
-    .fetch_all(pool)
+    .fetch_all(&mut *db)
     .await?;
-    rows.iter().map(order).collect()
+    let mut orders: HashMap<Uuid, Order> = rows.iter().map(order).collect::<anyhow::Result<_>>()?;
+    let holds: Vec<(Uuid, i64, i64)> =
+        sqlx::query_as("SELECT order_id, product_id, quantity::bigint FROM order_hold")
+            .fetch_all(&mut *db)
+            .await?;
+    for (id, product, quantity) in holds {
+        if let Some(order) = orders.get_mut(&id) {
+            order.holds.insert(product, quantity);
+        }
+    }
+    super::path::read(db, &mut orders).await?;
+    let lost = sqlx::query_scalar(
+        "SELECT body ->> 'orderId' FROM idempotency i
+         WHERE route = '/api/orders' AND status = 202
+           AND NOT EXISTS (SELECT FROM orders o WHERE o.order_id::text = i.body ->> 'orderId')",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let unsent = sqlx::query_scalar("SELECT min(id) FROM outbox").fetch_one(db).await?;
+    Ok(Book { orders, lost, unsent })
 }
 
 fn order(row: &PgRow) -> anyhow::Result<(Uuid, Order)> {
@@ -75,65 +86,105 @@ fn order(row: &PgRow) -> anyhow::Result<(Uuid, Order)> {
     let order = Order {
         user: row.try_get("user_id")?,
         state: serde_json::from_value(state.into())?,
-        quantity: row.try_get("quantity")?,
+        reviving: row.try_get("reviving")?,
         total_price: row.try_get("total_price")?,
+        holds: BTreeMap::new(),
         tickets: row.try_get("tickets")?,
         promised: row.try_get("promised")?,
-        traced: row.try_get::<Option<bool>, _>("traced")?.unwrap_or(false),
+        history: Vec::new(),
     };
     Ok((row.try_get("order_id")?, order))
 }
 
 /// Orders that were accepted with 202 and have not been decided, or do not exist.
-pub(super) fn undecided(seen: &BTreeMap<OrderId, Seen>, orders: &Orders) -> Vec<String> {
+pub(super) fn undecided<'a>(accepted: impl IntoIterator<Item = &'a OrderId>, book: &Book) -> Vec<String> {
     let is_open =
-        |order: &OrderId| orders.get(&order.0).is_none_or(|found| found.state == OrderState::Received);
-    seen.keys().filter(|order| is_open(order)).map(ToString::to_string).collect()
+        |order: &OrderId| book.orders.get(&order.0).is_none_or(|found| found.state == OrderState::Received);
+    accepted.into_iter().filter(|order| is_open(order)).map(ToString::to_string).collect()
 }
 
-/// What must hold of the orders.
-pub(super) fn checks(seen: &BTreeMap<OrderId, Seen>, orders: &Orders, stock: &Stock) -> Vec<Check> {
-    let known = || seen.iter().filter_map(|(id, seen)| Some((id, seen, orders.get(&id.0)?)));
-    let altered = known()
-        .filter(|(_, seen, order)| order.user != seen.user.0 || order.quantity != i64::from(seen.quantity))
-        .map(|(id, ..)| id);
-    let unpaid = known().filter(|(_, seen, order)| seen.paid && !is_paid(order.state)).map(|(id, ..)| id);
-    let unasked = orders.iter().filter(|(id, order)| !seen.contains_key(&OrderId(**id)) && !order.promised);
-    let ticketless = orders.iter().filter(|(_, order)| (order.tickets > 0) != uses_ticket(order.state));
-    let untraced = orders.iter().filter(|(_, order)| !order.traced);
-    let strangers =
-        stock.units.iter().filter(|(id, units)| **units != Units::default() && !orders.contains_key(*id));
+/// What must hold of the orders that were seen by those who placed them.
+pub(super) fn promises(seen: &BTreeMap<OrderId, Seen>, book: &Book) -> Vec<Check> {
+    let known = || seen.iter().filter_map(|(id, seen)| Some((id, seen, book.orders.get(&id.0)?)));
+    let altered = known().filter(|(_, seen, order)| {
+        order.user != seen.user.0 || order.holds.values().sum::<i64>() != i64::from(seen.quantity)
+    });
+    let unpaid = known().filter(|(_, seen, order)| seen.paid && !was_paid(order.state));
     vec![
-        Check::new(AREA, "every accepted order is decided", undecided(seen, orders)),
-        Check::new(AREA, "every accepted order is as it was placed", altered),
-        Check::new(AREA, "what was seen paid is paid", unpaid),
+        Check::new(AREA, "every accepted order is decided", undecided(seen.keys(), book)),
+        Check::new(AREA, "every accepted order is as it was placed", altered.map(|(id, ..)| id)),
+        Check::new(AREA, "what was seen paid is paid", unpaid.map(|(id, ..)| id)),
+    ]
+}
+
+/// What must hold of all orders.
+pub(super) fn checks(book: &Book, stage: &Stage) -> Vec<Check> {
+    let each = || book.orders.iter();
+    let waiting = each().filter(|(_, order)| order.state == OrderState::Received || order.reviving);
+    let unasked = each().filter(|(_, order)| !order.promised);
+    let ticketless = each().filter(|(_, order)| {
+        let wanted = if uses_ticket(order.state) { order.holds.len() } else { 0 };
+        usize::try_from(order.tickets) != Ok(wanted)
+    });
+    let strangers = stage
+        .units
+        .iter()
+        .filter(|((id, _), units)| **units != Units::default() && !book.orders.contains_key(id))
+        .map(|((id, product), _)| format!("{id}, product {product}"));
+    vec![
+        Check::new(AREA, "no order waits for the stock", waiting.map(|(id, _)| id)),
         Check::new(AREA, "no order without an answer that promises it", unasked.map(|(id, _)| id)),
-        Check::new(AREA, "an order uses up one ticket, unless it was refused", ticketless.map(|(id, _)| id)),
-        Check::new(AREA, "every transition is written down", untraced.map(|(id, _)| id)),
-        Check::new(AREA, "units are held for orders only", strangers.map(|(id, _)| id)),
-        Check::new(AREA, "orders and reservations say the same", mismatches(orders, stock)),
+        Check::new(AREA, "no promise without its order", &book.lost),
+        Check::new(
+            AREA,
+            "an order uses up a ticket per product, unless it was refused",
+            ticketless.map(|(id, _)| id),
+        ),
+        Check::new(AREA, "units are held for orders only", strangers),
+        Check::new(AREA, "orders and reservations say the same", mismatches(book, stage)),
     ]
 }
 
 /// Paid: all units confirmed; reserved: all held; ended: none of either.
-fn mismatches(orders: &Orders, stock: &Stock) -> Vec<String> {
-    let mismatch = |(id, order): (&Uuid, &Order)| {
-        let found = stock.units.get(id).copied().unwrap_or_default();
-        let wanted = match order.state {
-            OrderState::Reserved | OrderState::Paying => Units { held: order.quantity, confirmed: 0 },
-            state if is_paid(state) => Units { held: 0, confirmed: order.quantity },
-            // A refund decides about its units itself, and an open order is a broken rule of its own.
-            OrderState::Refunded | OrderState::Received => return None,
-            _ => Units::default(),
-        };
-        (found != wanted).then(|| format!("{id} is {:?}: {found:?}", order.state))
-    };
-    orders.iter().filter_map(mismatch).collect()
+fn mismatches(book: &Book, stage: &Stage) -> Vec<String> {
+    let mut mismatches = Vec::new();
+    for (id, order) in &book.orders {
+        for (product, quantity) in order.holds.iter().filter(|(one, _)| stage.products.contains_key(one)) {
+            let found = stage.units.get(&(*id, *product)).copied().unwrap_or_default();
+            if !fits(order, *quantity, found) {
+                let Units { held, confirmed } = found;
+                mismatches.push(format!(
+                    "{id} is {:?}: of {quantity} units of product {product} {held} are held and {confirmed} sold",
+                    order.state
+                ));
+            }
+        }
+    }
+    mismatches
+}
+
+fn fits(order: &Order, quantity: i64, found: Units) -> bool {
+    let none = found == Units::default();
+    let held = found == Units { held: quantity, confirmed: 0 };
+    let confirmed = found == Units { held: 0, confirmed: quantity };
+    match order.state {
+        OrderState::Reserved => held,
+        // The stock is asked: that rule is another one.
+        OrderState::Received => none || held,
+        OrderState::Paying => held || (order.reviving && none),
+        OrderState::Paid | OrderState::PartiallyRefunded => confirmed,
+        // Paid too late for units that were gone; or the shop decides whether it sells them again.
+        OrderState::RefundPending | OrderState::Refunded => confirmed || none,
+        OrderState::Rejected | OrderState::Expired | OrderState::Cancelled | OrderState::Failed => none,
+    }
 }
 
 /// Whether the money for an order is there, or was.
-pub(super) fn is_paid(state: OrderState) -> bool {
-    matches!(state, OrderState::Paid | OrderState::RefundPending | OrderState::PartiallyRefunded)
+pub(super) fn was_paid(state: OrderState) -> bool {
+    matches!(
+        state,
+        OrderState::Paid | OrderState::RefundPending | OrderState::PartiallyRefunded | OrderState::Refunded
+    )
 }
 
 fn uses_ticket(state: OrderState) -> bool {
@@ -141,58 +192,125 @@ fn uses_ticket(state: OrderState) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use common::wire::id::UserId;
 
     use super::*;
 
-    fn order(state: OrderState) -> Order {
+    /// An order of two units of product 1 for 10 won.
+    pub(in crate::verify) fn order(state: OrderState) -> Order {
         let tickets = i64::from(uses_ticket(state));
-        Order { user: 1, state, quantity: 2, total_price: 10, tickets, promised: true, traced: true }
+        Order {
+            user: 1,
+            state,
+            reviving: false,
+            total_price: 10,
+            holds: [(1, 2)].into(),
+            tickets,
+            promised: true,
+            history: Vec::new(),
+        }
     }
 
-    fn judged(order: &Order, units: Units, seen: Option<Seen>) -> Vec<&'static str> {
-        let id = OrderId::new();
-        let orders = Orders::from([(id.0, order.clone())]);
-        let mut stock = Stock::default();
-        stock.units.insert(id.0, units);
-        let seen = seen.into_iter().map(|seen| (id, seen)).collect();
-        checks(&seen, &orders, &stock)
-            .iter()
-            .filter(|check| check.broken > 0)
-            .map(|check| check.rule)
-            .collect()
+    pub(in crate::verify) fn book(order: &Order) -> (Uuid, Book) {
+        let id = Uuid::from_u128(1);
+        (id, Book { orders: [(id, order.clone())].into(), ..Book::default() })
+    }
+
+    fn names(checks: Vec<Check>) -> Vec<&'static str> {
+        checks.into_iter().filter(|check| check.broken > 0).map(|check| check.rule).collect()
+    }
+
+    fn judged(order: &Order, units: Units) -> Vec<&'static str> {
+        let (id, book) = book(order);
+        let products = [(1, Default::default())].into();
+        let stage = Stage { products, units: [((id, 1), units)].into(), ..Stage::default() };
+        names(checks(&book, &stage))
+    }
+
+    const NONE: Units = Units { held: 0, confirmed: 0 };
+    const HELD: Units = Units { held: 2, confirmed: 0 };
+    const SOLD: Units = Units { held: 0, confirmed: 2 };
+
+    #[test]
+    fn orders_with_the_units_of_their_state_are_clean() {
+        use OrderState as S;
+        for (state, units) in [
+            (S::Reserved, HELD),
+            (S::Paying, HELD),
+            (S::Paid, SOLD),
+            (S::PartiallyRefunded, SOLD),
+            (S::RefundPending, SOLD),
+            (S::RefundPending, NONE),
+            (S::Refunded, SOLD),
+            (S::Refunded, NONE),
+            (S::Rejected, NONE),
+            (S::Failed, NONE),
+            (S::Expired, NONE),
+            (S::Cancelled, NONE),
+        ] {
+            assert!(judged(&order(state), units).is_empty(), "{state:?} {units:?}");
+        }
     }
 
     #[test]
-    fn a_paid_order_with_its_units_is_clean() {
-        let seen = Seen { user: UserId(1), quantity: 2, paid: true };
-        assert!(judged(&order(OrderState::Paid), Units { held: 0, confirmed: 2 }, Some(seen)).is_empty());
+    fn units_that_do_not_fit_the_state_are_found() {
+        use OrderState as S;
+        let half = Units { held: 1, confirmed: 0 };
+        for (state, units) in [
+            (S::Reserved, half),
+            (S::Reserved, NONE),
+            (S::Paid, HELD),
+            (S::Paid, NONE),
+            (S::Paying, NONE),
+            (S::Refunded, HELD),
+            (S::Rejected, half),
+            (S::Expired, HELD),
+            (S::Cancelled, SOLD),
+            (S::Failed, half),
+        ] {
+            let broken = judged(&order(state), units);
+            assert_eq!(broken, ["orders and reservations say the same"], "{state:?} {units:?}");
+        }
     }
 
     #[test]
-    fn a_lost_order_is_found() {
-        let seen = BTreeMap::from([(OrderId::new(), Seen { user: UserId(1), quantity: 1, paid: false })]);
-        assert_eq!(undecided(&seen, &Orders::new()).len(), 1);
+    fn an_order_that_waits_and_one_that_nobody_was_promised_are_found() {
+        let waiting = "no order waits for the stock";
+        assert_eq!(judged(&order(OrderState::Received), NONE), [waiting]);
+        let reviving = Order { reviving: true, ..order(OrderState::Paying) };
+        assert_eq!(judged(&reviving, NONE), [waiting]);
+        let unasked = Order { promised: false, ..order(OrderState::Reserved) };
+        assert_eq!(judged(&unasked, HELD), ["no order without an answer that promises it"]);
     }
 
     #[test]
-    fn units_kept_by_a_refused_order_are_found() {
-        let broken = judged(&order(OrderState::Rejected), Units { held: 1, confirmed: 0 }, None);
-        assert_eq!(broken, ["orders and reservations say the same"]);
+    fn a_promise_without_its_order_and_units_without_one_are_found() {
+        let book = Book { lost: vec!["x".into()], ..Book::default() };
+        assert_eq!(names(checks(&book, &Stage::default())), ["no promise without its order"]);
+        let stage = Stage { units: [((Uuid::from_u128(9), 1), HELD)].into(), ..Stage::default() };
+        assert_eq!(names(checks(&Book::default(), &stage)), ["units are held for orders only"]);
     }
 
     #[test]
-    fn an_order_that_nobody_was_promised_is_found() {
-        let order = Order { promised: false, ..order(OrderState::Reserved) };
-        let broken = judged(&order, Units { held: 2, confirmed: 0 }, None);
-        assert_eq!(broken, ["no order without an answer that promises it"]);
+    fn a_ticket_that_was_not_used_up_or_not_given_back_is_found() {
+        let rule = ["an order uses up a ticket per product, unless it was refused"];
+        assert_eq!(judged(&Order { tickets: 0, ..order(OrderState::Expired) }, NONE), rule);
+        assert_eq!(judged(&Order { tickets: 1, ..order(OrderState::Rejected) }, NONE), rule);
     }
 
     #[test]
-    fn a_payment_that_was_seen_and_lost_is_found() {
-        let seen = Seen { user: UserId(1), quantity: 2, paid: true };
-        let broken = judged(&order(OrderState::Expired), Units::default(), Some(seen));
-        assert_eq!(broken, ["what was seen paid is paid"]);
+    fn a_lost_an_altered_and_an_unpaid_order_are_found() {
+        let seen =
+            |user, paid| BTreeMap::from([(OrderId(Uuid::from_u128(1)), Seen { user, quantity: 2, paid })]);
+        let (_, there) = book(&order(OrderState::Expired));
+        assert!(names(promises(&seen(UserId(1), false), &there)).is_empty());
+        let lost = promises(&seen(UserId(1), false), &Book::default());
+        assert_eq!(names(lost), ["every accepted order is decided"]);
+        assert_eq!(
+            names(promises(&seen(UserId(2), false), &there)),
+            ["every accepted order is as it was placed"]
+        );
+        assert_eq!(names(promises(&seen(UserId(1), true), &there)), ["what was seen paid is paid"]);
     }
 }

@@ -2,9 +2,10 @@
 
 use anyhow::Context as _;
 
+use super::check::Check;
 use super::line::Grid;
 use super::log::{Logs, Proof};
-use super::{Case, Check};
+use super::rush::Case;
 use crate::sale::Sale;
 use crate::stack::Stack;
 

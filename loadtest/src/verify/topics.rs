@@ -1,21 +1,24 @@
-//! The log between the services: every reserve was decided, once, and the numbers in the decisions add up.
+//! The log between the services: every command was decided once and as the log asks, and told.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use anyhow::Context as _;
 use common::config::Kafka;
-use common::kafka::reader::{Offsets, Reader};
+use common::kafka::reader::{Offsets, Reader, Record};
 use common::wire::event::{
-    Event, Outcome, QUEUE_EVENTS, Refusal, STOCK_COMMANDS, STOCK_DECISIONS, StockCommand, StockDecided, Topic,
+    Event, ORDER_EVENTS, OrderChanged, QUEUE_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS, StockCommand,
+    StockDecided, Topic,
 };
 use common::wire::id::{OrderId, ProductId};
 
-use super::{Case, Check};
+use super::check::Check;
+use super::path::Told;
+use super::replay::{Answer, Expected, Sale};
+use super::stock::{Stage, row};
 use crate::stack::Stack;
 
 const AREA: &str = "topics";
 
-/// Ends of the topics' partitions at some moment.
+/// Ends of the topics' partitions at some moment; the default is their beginning.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks(BTreeMap<&'static str, Offsets>);
 
@@ -25,7 +28,7 @@ impl Marks {
         let kafka = stack.kafka();
         let read = move || {
             let end = |topic: Topic| Ok((topic.name, Reader::new(&kafka, topic)?.ends()?));
-            [STOCK_COMMANDS, STOCK_DECISIONS, QUEUE_EVENTS]
+            [STOCK_COMMANDS, STOCK_DECISIONS, ORDER_EVENTS, QUEUE_EVENTS]
                 .into_iter()
                 .map(end)
                 .collect::<anyhow::Result<_>>()
@@ -35,146 +38,353 @@ impl Marks {
 
     /// The ends of the rooms' topic.
     pub(super) fn rooms(&self) -> Offsets {
-        self.0.get(QUEUE_EVENTS.name).cloned().unwrap_or_default()
+        self.of(QUEUE_EVENTS)
+    }
+
+    fn of(&self, topic: Topic) -> Offsets {
+        self.0.get(topic.name).cloned().unwrap_or_default()
     }
 }
 
-/// What both topics hold of one product since the marks, in their order.
-#[derive(Debug, Default)]
-pub(super) struct Log {
-    commands: Vec<StockCommand>,
-    decisions: Vec<StockDecided>,
+/// A command as it lies in the topic.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    /// Nothing where it cannot be read or stands under another key than its product's.
+    pub(super) command: Option<StockCommand>,
 }
 
-/// Reads both topics from the marks to their present ends.
-pub(super) async fn read(stack: &Stack, case: &Case) -> anyhow::Result<Log> {
+/// What the topics hold, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) commands: Vec<Entry>,
+    pub(super) decisions: Vec<StockDecided>,
+    pub(super) told: Told,
+    /// Topics whose beginning the broker has deleted: what was asked and told before is not known.
+    pub(super) shortened: BTreeSet<&'static str>,
+}
+
+/// Reads the topics from the marks to their present ends, for one product or for all. Order events are not told apart.
+pub(super) async fn read(stack: &Stack, marks: Marks, product: Option<ProductId>) -> anyhow::Result<Log> {
     let kafka = stack.kafka();
-    let (product, marks) = (case.sale.product, case.marks.clone());
     let read = move || {
-        let commands = records::<StockCommand>(&kafka, product, &marks)?;
-        let decisions = records::<StockDecided>(&kafka, product, &marks)?;
-        Ok(Log { commands, decisions })
+        let mut log = Log::default();
+        let of_product = |record: &Record<'_>| product.is_none_or(|one| record.key.parse() == Ok(one));
+        each(&kafka, (STOCK_DECISIONS, &marks), &mut log.shortened, |record| {
+            if of_product(&record) {
+                log.decisions.extend(serde_json::from_slice::<StockDecided>(record.bytes));
+            }
+        })?;
+        each(&kafka, (STOCK_COMMANDS, &marks), &mut log.shortened, |record| {
+            if of_product(&record) {
+                log.commands.push(entry(record));
+            }
+        })?;
+        each(&kafka, (ORDER_EVENTS, &marks), &mut log.shortened, |record| {
+            if let Ok(event) = serde_json::from_slice::<OrderChanged>(record.bytes) {
+                log.told.entry(event.order_id.0).or_default().entry(event.seq).or_default().push(event.state);
+            }
+        })?;
+        Ok(log)
     };
     tokio::task::spawn_blocking(read).await?
 }
 
-/// One product's records of a topic, which all stand in one partition.
-fn records<T: Event>(kafka: &Kafka, product: ProductId, marks: &Marks) -> anyhow::Result<Vec<T>> {
-    let from = marks.0.get(T::TOPIC.name).cloned().unwrap_or_default();
-    let mut events = Vec::new();
-    Reader::new(kafka, T::TOPIC)?.to_end(&from, |record| {
-        if record.key.parse() == Ok(product) {
-            events.push(
-                serde_json::from_slice(record.bytes)
-                    .with_context(|| format!("a record of {}", T::TOPIC.name))?,
-            );
+fn each(
+    kafka: &Kafka,
+    (topic, marks): (Topic, &Marks),
+    shortened: &mut BTreeSet<&'static str>,
+    mut take: impl FnMut(Record<'_>),
+) -> anyhow::Result<()> {
+    let from = marks.of(topic);
+    let mut begun = BTreeSet::new();
+    Reader::new(kafka, topic)?.to_end(&from, |record| {
+        let first = begun.insert(record.partition);
+        if first && record.offset > from.get(&record.partition).copied().unwrap_or_default() {
+            shortened.insert(topic.name);
         }
+        take(record);
         Ok(())
     })?;
-    Ok(events)
+    Ok(())
 }
 
-type Answer = (Outcome, Option<Refusal>);
+fn entry(record: Record<'_>) -> Entry {
+    let command = serde_json::from_slice::<StockCommand>(record.bytes).ok();
+    let command = command.filter(|command| command.key() == record.key);
+    Entry { partition: record.partition, offset: record.offset, command }
+}
 
-/// What must hold of the log.
-pub(super) fn checks(log: &Log) -> Vec<Check> {
-    let mut answers: HashMap<(OrderId, i32), Answer> = HashMap::new();
-    let mut changed = Vec::new();
-    for decision in log.decisions.iter().flat_map(|record| &record.decisions) {
-        let answer = (decision.result, decision.reason);
-        let first = *answers.entry((decision.order_id, decision.attempt)).or_insert(answer);
-        if first != answer {
-            changed.push(format!("{}: {first:?}, then {answer:?}", decision.order_id));
+/// Every sale as the log has it up to the cursors, without what was put aside.
+pub(super) fn replay(log: &Log, stage: &Stage) -> BTreeMap<i64, Sale> {
+    let mut sales: BTreeMap<i64, Sale> = BTreeMap::new();
+    for entry in decided(log, stage).filter(|entry| !is_letter(entry, stage)) {
+        if let Some(command) = &entry.command {
+            sales.entry(command.product_id().0).or_default().take(entry.offset, command);
         }
     }
-    let asked: HashSet<(OrderId, i32)> = log
-        .commands
-        .iter()
-        .filter_map(|command| match command {
-            StockCommand::Reserve(reserve) => Some((reserve.order_id, reserve.attempt)),
-            _ => None,
-        })
-        .collect();
-    let undecided = asked.iter().filter(|reserve| !answers.contains_key(reserve)).map(|(order, _)| order);
-    let unasked = answers.keys().filter(|reserve| !asked.contains(reserve)).map(|(order, _)| order);
+    sales
+}
+
+fn decided<'a>(log: &'a Log, stage: &'a Stage) -> impl Iterator<Item = &'a Entry> {
+    let before =
+        |entry: &&Entry| stage.cursors.get(&entry.partition).is_some_and(|next| entry.offset < *next);
+    log.commands.iter().filter(before)
+}
+
+fn is_letter(entry: &Entry, stage: &Stage) -> bool {
+    stage.letters.contains_key(&(entry.partition, entry.offset))
+}
+
+/// What must hold of the log. `sales` are its replay.
+pub(super) fn checks(log: &Log, stage: &Stage, sales: &BTreeMap<i64, Sale>) -> Vec<Check> {
     let adds_up = |record: &&StockDecided| {
         let StockDecided { total, available, reserved, sold, .. } = record;
         available + reserved + sold == *total && [available, reserved, sold].iter().all(|n| **n >= 0)
     };
-    let wrong = log.decisions.iter().filter(|record| !adds_up(record)).map(|record| record.last);
-    // A relay that was killed sends its last records again: only the first of each counts.
-    let mut known = HashSet::new();
-    let firsts: Vec<i64> =
-        log.decisions.iter().map(|record| record.last).filter(|last| known.insert(*last)).collect();
-    let backwards = firsts.windows(2).filter(|pair| pair[1] < pair[0]).map(|pair| pair[1]);
-    let found = format!("{} commands, {} decisions", log.commands.len(), log.decisions.len());
-    vec![
-        Check::one(AREA, "the run stands in the log", !asked.is_empty() && !answers.is_empty(), found),
-        Check::new(AREA, "every reserve is decided", undecided),
-        Check::new(AREA, "only reserves are decided", unasked),
-        Check::new(AREA, "a reserve is decided in one way", changed),
+    let wrong = log.decisions.iter().filter(|record| !adds_up(record));
+    let wrong = wrong.map(|record| format!("product {}: {}", record.product_id, record.last));
+    let unread = decided(log, stage)
+        .filter(|entry| entry.command.is_none() && !is_letter(entry, stage))
+        .map(|entry| format!("partition {}, offset {}", entry.partition, entry.offset));
+    let mut checks = vec![
         Check::new(AREA, "units in every decision add up", wrong),
-        Check::new(AREA, "decisions follow the commands' order", backwards),
+        Check::new(AREA, "a command that cannot be used is a dead letter", unread),
+    ];
+    // A log without its beginning cannot be replayed.
+    if !log.shortened.contains(STOCK_COMMANDS.name) {
+        checks.extend(results(stage, sales));
+        if !log.shortened.contains(STOCK_DECISIONS.name) {
+            checks.extend(answers(log, sales));
+        }
+    }
+    checks
+}
+
+fn results(stage: &Stage, sales: &BTreeMap<i64, Sale>) -> [Check; 2] {
+    let counts = |product: &i64| sales.get(product).and_then(Sale::counts);
+    let other = stage.products.iter().filter(|(product, stock)| counts(product) != Some(stock.counts));
+    let other =
+        other.map(|(product, stock)| format!("{}: the log gives {:?}", row(product, stock), counts(product)));
+    let mut units = stage.units.clone();
+    let mut different = Vec::new();
+    for (product, sale) in sales {
+        for (order, expected) in sale.units() {
+            let found = units.remove(&(order.0, *product)).unwrap_or_default();
+            if found != expected {
+                different.push(format!("{order}, product {product}: {found:?}, the log gives {expected:?}"));
+            }
+        }
+    }
+    different
+        .extend(units.keys().map(|(order, product)| format!("{order}, product {product}: not in the log")));
+    [
+        Check::new(AREA, "the log replayed gives the stock row", other),
+        Check::new(AREA, "the log replayed gives the reservations", different),
+    ]
+}
+
+/// One product's answers that were told, each with the offsets of its batch. A relay that was killed sends its last
+/// records again: only the first of each counts.
+fn told(log: &Log) -> BTreeMap<i64, Vec<(OrderId, i32, Answer, (i64, i64))>> {
+    let mut known = BTreeSet::new();
+    let mut told: BTreeMap<i64, Vec<_>> = BTreeMap::new();
+    for record in log.decisions.iter().filter(|record| known.insert((record.product_id, record.last))) {
+        let answers = record
+            .decisions
+            .iter()
+            .map(|one| (one.order_id, one.attempt, (one.result, one.reason), (record.first, record.last)));
+        told.entry(record.product_id.0).or_default().extend(answers);
+    }
+    told
+}
+
+fn answers(log: &Log, sales: &BTreeMap<i64, Sale>) -> [Check; 4] {
+    let (mut missing, mut surplus, mut different, mut moved) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let told = told(log);
+    let products: BTreeSet<&i64> = told.keys().chain(sales.keys()).collect();
+    for product in products {
+        let mut asked: HashMap<(OrderId, i32), std::collections::VecDeque<&Expected>> = HashMap::new();
+        for expected in sales.get(product).into_iter().flat_map(|sale| &sale.expected) {
+            asked.entry((expected.order, expected.attempt)).or_default().push_back(expected);
+        }
+        let mut reached = -1;
+        for (order, attempt, answer, (first, last)) in told.get(product).into_iter().flatten() {
+            let name = format!("product {product}: {order}, attempt {attempt}");
+            let Some(expected) = asked.get_mut(&(*order, *attempt)).and_then(|queue| queue.pop_front())
+            else {
+                surplus.push(name);
+                continue;
+            };
+            if expected.answer != *answer {
+                different.push(format!("{name}: {answer:?}, the log asks for {:?}", expected.answer));
+            }
+            if expected.offset < reached || !(*first..=*last).contains(&expected.offset) {
+                moved.push(format!("{name}: offset {}", expected.offset));
+            }
+            reached = reached.max(expected.offset);
+        }
+        let open = asked.values().flatten();
+        missing.extend(open.map(|one| format!("product {product}: {}, attempt {}", one.order, one.attempt)));
+    }
+    [
+        Check::new(AREA, "every reserve is decided", missing),
+        Check::new(AREA, "only reserves are decided", surplus),
+        Check::new(AREA, "every decision is the one that the log asks for", different),
+        Check::new(AREA, "decisions follow the commands' order", moved),
     ]
 }
 
 #[cfg(test)]
 mod tests {
-    use common::wire::event::{Decision, Reserve};
+    use common::wire::event::{Decision, Outcome, Refusal, Reserve, Terms};
     use common::wire::id::UserId;
 
+    use super::super::stock::{Stock, Units};
     use super::*;
 
-    fn reserve(order: OrderId) -> StockCommand {
-        let at = chrono::DateTime::UNIX_EPOCH;
-        let (product_id, user_id) = (ProductId(1), UserId(1));
-        let reserve =
-            Reserve { product_id, order_id: order, attempt: 1, user_id, quantity: 1, price_version: 1, at };
-        StockCommand::Reserve(reserve)
+    const PRODUCT: ProductId = ProductId(1);
+
+    fn order(n: u128) -> OrderId {
+        OrderId(uuid::Uuid::from_u128(n))
     }
 
-    fn decided(order: OrderId, last: i64, result: Outcome) -> StockDecided {
-        let decisions = vec![Decision { order_id: order, attempt: 1, result, reason: None }];
-        let product_id = ProductId(1);
+    fn at(offset: i64, command: StockCommand) -> Entry {
+        Entry { partition: 0, offset, command: Some(command) }
+    }
+
+    fn reserve(n: u128) -> StockCommand {
+        let at = chrono::DateTime::from_timestamp(50, 0).unwrap();
+        let user_id = UserId(i64::try_from(n).unwrap());
+        StockCommand::Reserve(Reserve {
+            product_id: PRODUCT,
+            order_id: order(n),
+            attempt: 1,
+            user_id,
+            quantity: 1,
+            price_version: 1,
+            at,
+        })
+    }
+
+    fn decided(n: u128, last: i64, reason: Option<Refusal>) -> StockDecided {
+        let result = if reason.is_some() { Outcome::Rejected } else { Outcome::Reserved };
+        let decisions = vec![Decision { order_id: order(n), attempt: 1, result, reason }];
         StockDecided {
-            product_id,
+            product_id: PRODUCT,
             first: last,
             last,
-            total: 2,
-            available: 1,
+            total: 1,
+            available: 0,
             reserved: 1,
             sold: 0,
             decisions,
         }
     }
 
-    fn broken(log: &Log) -> Vec<&'static str> {
-        checks(log).iter().filter(|check| check.broken > 0).map(|check| check.rule).collect()
-    }
-
-    #[test]
-    fn a_decided_reserve_is_clean_also_when_its_record_came_twice() {
-        let order = OrderId::new();
-        let once = decided(order, 5, Outcome::Reserved);
-        let log = Log { commands: vec![reserve(order)], decisions: vec![once.clone(), once] };
-        assert!(broken(&log).is_empty());
-    }
-
-    #[test]
-    fn a_forgotten_and_an_invented_reserve_are_found() {
+    /// One unit: the first order gets it, the second comes too late.
+    fn clean() -> (Log, Stage) {
+        let time = |s| chrono::DateTime::from_timestamp(s, 0).unwrap();
+        let terms = StockCommand::Terms(Terms {
+            product_id: PRODUCT,
+            version: 1,
+            price_version: 1,
+            purchase_limit: 1,
+            opens_at: time(0),
+            closes_at: time(100),
+            stock: 1,
+            by: UserId(9),
+        });
         let log = Log {
-            commands: vec![reserve(OrderId::new())],
-            decisions: vec![decided(OrderId::new(), 5, Outcome::Reserved)],
+            commands: vec![at(0, terms), at(1, reserve(1)), at(2, reserve(2))],
+            decisions: vec![decided(1, 1, None), decided(2, 2, Some(Refusal::SoldOut))],
+            ..Log::default()
         };
-        assert_eq!(broken(&log), ["every reserve is decided", "only reserves are decided"]);
+        let stock = Stock { counts: [1, 0, 1, 0], ..Stock::default() };
+        let units = [((order(1).0, 1), Units { held: 1, confirmed: 0 })].into();
+        let stage =
+            Stage { products: [(1, stock)].into(), units, cursors: [(0, 3)].into(), ..Stage::default() };
+        (log, stage)
+    }
+
+    fn broken(change: impl FnOnce(&mut Log, &mut Stage)) -> Vec<&'static str> {
+        let (mut log, mut stage) = clean();
+        change(&mut log, &mut stage);
+        let checks = checks(&log, &stage, &replay(&log, &stage));
+        checks.into_iter().filter(|check| check.broken > 0).map(|check| check.rule).collect()
+    }
+
+    const MISSING: &str = "every reserve is decided";
+    const SURPLUS: &str = "only reserves are decided";
+    const DIFFERENT: &str = "every decision is the one that the log asks for";
+    const ORDER: &str = "decisions follow the commands' order";
+    const ROW: &str = "the log replayed gives the stock row";
+    const UNITS: &str = "the log replayed gives the reservations";
+
+    #[test]
+    fn a_decided_log_is_clean_also_when_a_record_came_twice_and_beyond_the_cursor() {
+        assert!(broken(|_, _| {}).is_empty());
+        assert!(broken(|log, _| log.decisions.insert(1, log.decisions[0].clone())).is_empty());
+        assert!(broken(|log, _| log.commands.push(at(3, reserve(3)))).is_empty());
     }
 
     #[test]
-    fn a_decision_that_changes_its_mind_and_numbers_that_do_not_add_up_are_found() {
-        let order = OrderId::new();
-        let second = StockDecided { sold: 7, ..decided(order, 6, Outcome::Rejected) };
-        let decisions = vec![decided(order, 5, Outcome::Reserved), second];
-        let log = Log { commands: vec![reserve(order)], decisions };
-        assert_eq!(broken(&log), ["a reserve is decided in one way", "units in every decision add up"]);
+    fn forgotten_invented_and_moved_decisions_are_found() {
+        assert_eq!(broken(|log, _| drop(log.decisions.remove(1))), [MISSING]);
+        assert_eq!(broken(|log, _| log.decisions.push(decided(3, 4, Some(Refusal::Closed)))), [SURPLUS]);
+        assert_eq!(broken(|log, _| log.decisions.swap(0, 1)), [ORDER]);
+        assert_eq!(broken(|log, _| log.decisions[1].first = 3), [ORDER]);
+    }
+
+    #[test]
+    fn who_came_second_and_got_the_unit_is_found() {
+        let swapped = |log: &mut Log, stage: &mut Stage| {
+            log.decisions = vec![decided(1, 1, Some(Refusal::SoldOut)), decided(2, 2, None)];
+            stage.units = [((order(2).0, 1), Units { held: 1, confirmed: 0 })].into();
+        };
+        assert_eq!(broken(swapped), [UNITS, DIFFERENT]);
+        let oversold = |log: &mut Log, _: &mut Stage| log.decisions[1] = decided(2, 2, None);
+        assert_eq!(broken(oversold), [DIFFERENT]);
+        let other_reason = |log: &mut Log, _: &mut Stage| {
+            log.decisions[1] = decided(2, 2, Some(Refusal::Limit));
+        };
+        assert_eq!(broken(other_reason), [DIFFERENT]);
+    }
+
+    #[test]
+    fn tables_that_are_not_what_the_log_gives_are_found() {
+        let counts = |_: &mut Log, stage: &mut Stage| {
+            stage.products.get_mut(&1).unwrap().counts = [1, 1, 0, 0];
+        };
+        assert_eq!(broken(counts), [ROW]);
+        assert_eq!(broken(|_, stage| stage.units.clear()), [UNITS]);
+        let stranger = |_: &mut Log, stage: &mut Stage| {
+            stage.units.insert((order(9).0, 1), Units { held: 1, confirmed: 0 });
+        };
+        assert_eq!(broken(stranger), [UNITS]);
+        let numbers = |log: &mut Log, _: &mut Stage| log.decisions[0].sold = 7;
+        assert_eq!(broken(numbers), ["units in every decision add up"]);
+    }
+
+    #[test]
+    fn a_command_that_vanished_is_found_and_a_dead_letter_is_none() {
+        let poison = |log: &mut Log, stage: &mut Stage| {
+            log.commands.push(Entry { partition: 0, offset: 3, command: None });
+            stage.cursors.insert(0, 4);
+        };
+        assert_eq!(broken(poison), ["a command that cannot be used is a dead letter"]);
+        let buried = |log: &mut Log, stage: &mut Stage| {
+            poison(log, stage);
+            stage.letters.insert((0, 3), "1".into());
+        };
+        assert!(broken(buried).is_empty());
+        // A command that was put aside has no decision and no effect.
+        let aside = |log: &mut Log, stage: &mut Stage| {
+            stage.letters.insert((0, 2), "1".into());
+            log.decisions.pop();
+        };
+        assert!(broken(aside).is_empty());
     }
 }
