@@ -117,7 +117,15 @@ impl Plan {
                 ("QUEUE_LOOPBACK_EXEMPT", "true".to_owned()),
             ],
             "gateway" => self.gateway(listen, instance),
-            _ => return vec![("SANDBOX_LISTEN", listen), ("SANDBOX_SECRET_KEY", PAYMENT_KEYS.0.to_owned())],
+            _ => {
+                // Not through the gateway: a stack of several has several.
+                let webhook = format!("{}/api/payments/webhooks/toss", self.first("order"));
+                return vec![
+                    ("SANDBOX_LISTEN", listen),
+                    ("SANDBOX_SECRET_KEY", PAYMENT_KEYS.0.to_owned()),
+                    ("SANDBOX_WEBHOOK_URL", webhook),
+                ];
+            }
         };
         let jwks = |service| format!("{}/.well-known/jwks.json", self.first(service));
         settings.extend([

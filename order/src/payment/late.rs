@@ -2,11 +2,10 @@
 //! meanwhile. Nobody is charged without an order: it becomes one again, or the money goes back.
 
 use common::wire::Time;
-use common::wire::order::OrderState;
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{Attempt, store};
+use super::{Attempt, rules, store};
 use crate::app::App;
 use crate::error::Error;
 use crate::order::rules::Trigger;
@@ -25,13 +24,7 @@ pub async fn approved(
     now: Time,
 ) -> Result<Option<Vec<Step>>, Error> {
     let alone = !store::has_other(tx, attempt).await?;
-    let triggers: &[Trigger] = match order.state {
-        // Another attempt pays the order, or has paid it.
-        _ if !alone => &[],
-        OrderState::Reserved => &[Trigger::PaymentStarted, Trigger::Approved],
-        OrderState::Expired | OrderState::Cancelled | OrderState::Failed => &[Trigger::PaidLate],
-        _ => &[],
-    };
+    let triggers = rules::paid_late(order.state, alone);
     let state = if triggers.is_empty() { "surplus" } else { "approved" };
     if !store::approve_late(tx, attempt.id, state, raw, now).await? {
         return Ok(None);

@@ -6,6 +6,7 @@ use common::wire::Time;
 use common::wire::order::OrderState;
 
 use crate::error::Error;
+use crate::order::rules::Trigger;
 
 /// Pauses before the first questions about an unknown outcome, in seconds.
 const PAUSES_S: [u64; 5] = [1, 2, 5, 15, 60];
@@ -21,6 +22,22 @@ pub fn payable(state: OrderState, expires_at: Option<Time>, now: Time) -> Result
         OrderState::Reserved if expires_at.is_some_and(|at| at > now) => Ok(()),
         OrderState::Reserved | OrderState::Expired => Err(Error::Expired),
         _ => Err(Error::NotPayable),
+    }
+}
+
+/// Whether an order in this state waits for the payment that turns out to be approved.
+pub fn awaits_approval(state: OrderState, reviving: bool) -> bool {
+    state == OrderState::Paying && !reviving
+}
+
+/// What becomes of an order in this state when a payment is approved that it does not wait for; nothing where the money
+/// has to go back. `alone`: no other attempt pays the order, or has paid it.
+pub fn paid_late(state: OrderState, alone: bool) -> &'static [Trigger] {
+    match state {
+        _ if !alone => &[],
+        OrderState::Reserved => &[Trigger::PaymentStarted, Trigger::Approved],
+        OrderState::Expired | OrderState::Cancelled | OrderState::Failed => &[Trigger::PaidLate],
+        _ => &[],
     }
 }
 

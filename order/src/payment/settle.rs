@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::provider::Outcome;
-use super::{Attempt, late, store};
+use super::{Attempt, late, rules, store};
 use crate::app::App;
 use crate::error::Error;
 use crate::idempotency::{self, Answer};
@@ -23,7 +23,7 @@ pub async fn settle(app: &App, attempt: &Attempt, outcome: &Outcome, by: By) -> 
     let mut tx = app.pg.begin().await?;
     let mut order = order::store::lock_one(&mut tx, attempt.order).await?.ok_or(Error::UnknownOrder)?;
     if let Outcome::Approved(raw) = outcome
-        && (order.state != OrderState::Paying || order.reviving)
+        && !rules::awaits_approval(order.state, order.reviving)
     {
         let taken = late::approved(&mut tx, (&mut order, attempt), (raw, by), now).await?;
         let steps = taken.unwrap_or_default();

@@ -91,7 +91,9 @@ async fn what_cannot_be_paid_never_reaches_the_provider() {
     shopper.pay(order, "p", "approve-1").await.problem(409, "order-not-payable");
     test.decide(order, 1, None).await;
     test.reaches(order, OrderState::Reserved).await;
-    shopper.pay_amount(order, "p", "approve-1", 999).await.problem(422, "amount-mismatch");
+    for won in [999, 1_001, 0, i64::MAX] {
+        shopper.pay_amount(order, "p", "approve-1", won).await.problem(422, "amount-mismatch");
+    }
     let path = format!("/api/orders/{order}/payment");
     let bodies: [(Value, &str); 6] = [
         (json!({"paymentKey": "approve-1"}), "amount"),

@@ -153,6 +153,8 @@ async fn what_is_refused_leaves_no_row() {
         (order_of(&[(1, 0)]), "lines[0].quantity"),
         (order_of(&[(1, 1), (1, -1)]), "lines[1].quantity"),
         (order_of(&[(1, 101)]), "lines[0].quantity"),
+        (order_of(&[(1, i64::MAX)]), "lines[0].quantity"),
+        (json!({"lines": [{"productId": 1, "quantity": 1e30}]}), "lines[0].quantity"),
         (json!({"lines": [{"productId": "one", "quantity": 1}]}), "lines[0].productId"),
         (json!({"lines": [{"productId": 1, "quantity": 1.5}]}), "lines[0].quantity"),
         (json!({"lines": [{"productId": 1, "quantity": 1, "unitPrice": 1}]}), "lines[0].unitPrice"),
@@ -326,6 +328,26 @@ async fn orders_that_wait_together_fail_alone() {
     .await
     .unwrap();
     assert_eq!(incomplete, 0);
+}
+
+#[tokio::test]
+async fn of_fifty_orders_at_once_with_one_access_token_one_lives() {
+    let test = TestOrder::start().await;
+    test.product(1).await;
+    let shopper = test.shopper(7).with_pass(1, 1);
+    let https: Vec<_> = (0..50).map(|n| shopper.http.key(&format!("k{n}"))).collect();
+    let body = order_of(&[(1, 1)]);
+    let answers = join_all(https.iter().map(|http| post(http, &body))).await;
+    let (placed, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
+    assert_eq!((placed.len(), refused.len()), (1, 49));
+    for answer in refused {
+        answer.problem(409, "ticket-used");
+    }
+    for table in ["orders", "order_line", "order_hold", "order_ticket", "order_transition", "idempotency"] {
+        assert_eq!(test.rows(table).await, 1, "{table}");
+    }
+    let order = placed[0].body["orderId"].as_str().unwrap().parse().unwrap();
+    assert_eq!(test.commands(order).await, ["stock.reserve.v1"]);
 }
 
 #[tokio::test]

@@ -286,6 +286,20 @@ fn log() -> impl Strategy<Value = Vec<StockCommand>> {
     })
 }
 
+/// The same command about another product.
+fn about(product: ProductId, command: &StockCommand) -> StockCommand {
+    let mut command = command.clone();
+    match &mut command {
+        StockCommand::Terms(c) => c.product_id = product,
+        StockCommand::Reserve(c) => c.product_id = product,
+        StockCommand::Confirm(c) | StockCommand::Release(c) | StockCommand::Restock(c) => {
+            c.product_id = product
+        }
+        StockCommand::Adjust(c) => c.product_id = product,
+    }
+    command
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -361,6 +375,35 @@ proptest! {
         }
         // The same log decided in one batch ends the same.
         prop_assert_eq!(run(&log).0, memory);
+    }
+
+    #[test]
+    fn products_do_not_see_each_other_however_their_commands_mix(
+        logs in prop::collection::vec(log(), 3),
+        mix in prop::collection::vec(0..3_usize, 0..400),
+        again in any::<prop::sample::Index>(),
+    ) {
+        let products: Vec<_> = (1..4).map(ProductId).collect();
+        let own: Vec<Vec<_>> = products
+            .iter()
+            .zip(&logs)
+            .map(|(product, log)| log.iter().map(|command| about(*product, command)).collect())
+            .collect();
+        // Each product's commands keep their order; whose comes next is left to chance.
+        let mut open: Vec<_> = own.iter().map(|log: &Vec<_>| log.iter()).collect();
+        let mut mixed: Vec<_> = mix.iter().filter_map(|product| open[*product].next().cloned()).collect();
+        mixed.extend(open.iter_mut().flat_map(|rest| rest.by_ref().cloned()));
+        let (memory, effects) = run(&mixed);
+        for (product, log) in products.iter().zip(&own) {
+            let (alone, decided) = run(log);
+            prop_assert_eq!(memory.sales.get(product), alone.sales.get(product));
+            prop_assert_eq!(&effects.products[product].decisions, &decided.products[product].decisions);
+        }
+        // Decided anew from the beginning it ends the same, and what stands twice in a row counts once.
+        prop_assert_eq!(&run(&mixed).0, &memory);
+        let twice = again.index(mixed.len());
+        mixed.insert(twice, mixed[twice].clone());
+        prop_assert_eq!(&run(&mixed).0, &memory);
     }
 
     #[test]
