@@ -15,7 +15,7 @@
 //! | I12 messages | no event waits; every transition is one of the state machine's, written down, and told |
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -78,7 +78,7 @@ struct Proof {
 /// Proves it; true when every rule held.
 pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
     let stack = Stack::read(&args.stack)?;
-    let accepted = args.accepted.as_ref().map(read_accepted).transpose()?;
+    let accepted = args.accepted.as_deref().map(read_accepted).transpose()?;
     let net = Net::new(1);
     let product = args.product.map(ProductId);
     let scope = Scope { product, marks: Marks::default(), provider: !args.without_provider };
@@ -104,7 +104,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
     Ok(proof.pass)
 }
 
-fn read_accepted(path: &PathBuf) -> anyhow::Result<Vec<OrderId>> {
+fn read_accepted(path: &Path) -> anyhow::Result<Vec<OrderId>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let id = |(line, number): (&str, usize)| {
         line.trim().parse().with_context(|| format!("{}: line {number}", path.display()))
