@@ -43,7 +43,9 @@ use common::kafka::producer::Producer;
 use common::outbox::{self, Nudge};
 use common::redis::Connections;
 use common::stop::Stop;
-use common::wire::event::{ORDER_EVENTS, PRODUCT_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS, Topic};
+use common::wire::event::{
+    ORDER_EVENTS, PRODUCT_EVENTS, QUEUE_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS, Topic,
+};
 use prometheus::Registry;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
@@ -54,9 +56,8 @@ use app::App;
 use order::live::Watchers;
 use order::place::Placer;
 
-/// Topics whose dead letters are kept here. Those of the stock's commands the product service keeps; of the rooms' logs
-/// there are none.
-static LETTERS_OF: [Topic; 3] = [STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS];
+/// Topics whose dead letters are kept here. Those of the stock's commands the product service keeps.
+static LETTERS_OF: [Topic; 4] = [STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS, QUEUE_EVENTS];
 
 /// The schema, step by step.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -84,7 +85,7 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
     let products = Client::new(&config.product_url, verifier.clone())?;
     let provider = payment::provider::toss::Toss::new(&config).context("PAYMENT_URL")?;
     let producer = Producer::new(&config.kafka)?;
-    let topics = [STOCK_COMMANDS, STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS];
+    let topics = [STOCK_COMMANDS, STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS, QUEUE_EVENTS];
     let pg = common::pg::open(&config.pg, &MIGRATIONS, stop).await?;
     common::kafka::create_topics(&config.kafka, &topics, stop).await?;
     let (nudge, metrics) = (Nudge::default(), metrics::Metrics::register(registry)?);
