@@ -93,7 +93,7 @@ async fn list(
         let page = page.ok_or_else(|| away(anyhow::anyhow!("{path}: no such route")))?;
         more = page.next.is_some();
         items.extend(page.items);
-        items.sort_unstable_by(|a, b| b.letter_id.cmp(&a.letter_id));
+        items.sort_unstable_by_key(|letter| std::cmp::Reverse(letter.letter_id));
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     more |= items.len() > limit;

@@ -38,7 +38,10 @@ async fn remembered(app: &App, product: ProductId, user: UserId) -> Option<Place
         view.ticket(user)?;
         view.is_early(user)
     };
-    room.caught_up(is_early).await;
+    if !room.caught_up(is_early).await && !room.view().is_lost() {
+        // The store itself knows better than a memory that does not keep up.
+        return None;
+    }
     room.poll(user)
 }
 

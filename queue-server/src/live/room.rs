@@ -65,11 +65,10 @@ impl Room {
     }
 
     /// Waits until the room was looked at once more: at its own next look for whoever asks too early, else at once,
-    /// together with all others who ask meanwhile. Returns without a look where the store does not answer.
-    pub(crate) async fn caught_up(&self, is_early: bool) {
-        if !self.view().is_lost() {
-            self.looks.next(is_early).await;
-        }
+    /// together with all others who ask meanwhile. False where the look did not come in time: what is known may be older
+    /// than what this shopper was told. Returns at once, with true, where the store does not answer: there is nothing newer.
+    pub(crate) async fn caught_up(&self, is_early: bool) -> bool {
+        self.view().is_lost() || self.looks.next(is_early).await
     }
 
     /// The place of somebody who waits here and asks for it.
@@ -139,15 +138,14 @@ impl Default for Looks {
 }
 
 impl Looks {
-    /// Waits for the end of a look that begins after this call.
-    async fn next(&self, is_patient: bool) {
+    /// Waits for the end of a look that begins after this call; false when it does not come in time.
+    async fn next(&self, is_patient: bool) -> bool {
         let before = self.begun.load(Ordering::SeqCst);
         let mut ended = self.ended.subscribe();
         if !is_patient {
             self.wanted.notify_one();
         }
-        // Too late or gone: the caller tells what it has.
-        let _ = tokio::time::timeout(WAIT_MAX, ended.wait_for(|ended| *ended > before)).await;
+        matches!(tokio::time::timeout(WAIT_MAX, ended.wait_for(|ended| *ended > before)).await, Ok(Ok(_)))
     }
 
     /// Completes when somebody wants a look.
