@@ -45,7 +45,7 @@ pub struct Pg {
     pub database_pool_max: u32,
 }
 
-/// The waiting room's Redis; also where passes are revoked.
+/// The waiting room's Redis; also where passes are revoked and ended logins are told.
 #[derive(Debug, Clone, Args)]
 pub struct Redis {
     /// `redis://[:password@]host:port/database`.

@@ -64,6 +64,12 @@ impl Connections {
         self.0.wait_for_connect().await
     }
 
+    /// Whether a connection stands: one that does not is waited for by every command.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.0.next_connected().is_connected()
+    }
+
     /// A field of a hash.
     ///
     /// # Errors

@@ -102,10 +102,15 @@ impl Plan {
         let mut settings = match instance.service {
             "user" => vec![
                 ("USER_LISTEN", listen),
+                ("REDIS_URL", self.redis()),
                 ("IDENTITY_KEY_FILE", path(&self.keys.identity)),
                 ("PRODUCT_URL", self.first("product")),
             ],
-            "product" => vec![("PRODUCT_LISTEN", listen), ("QUEUE_URL", self.first("queue-server"))],
+            "product" => vec![
+                ("PRODUCT_LISTEN", listen),
+                ("REDIS_URL", self.redis()),
+                ("QUEUE_URL", self.first("queue-server")),
+            ],
             "order" => self.order(listen),
             "queue-server" => vec![
                 ("QUEUE_LISTEN", listen),

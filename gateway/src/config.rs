@@ -96,7 +96,7 @@ pub struct Config {
     /// How callers are recognised.
     #[command(flatten)]
     pub trust: Trust,
-    /// Where access tokens are revoked. The gateway serves without it, by what it last knew.
+    /// Where access tokens are revoked and ended logins are told. The gateway serves without it, by what it last knew.
     #[command(flatten)]
     pub redis: Redis,
     /// Logs.

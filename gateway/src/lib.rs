@@ -1,7 +1,7 @@
 //! The only public door.
 //!
-//! It owns no data but the buckets `rate:*` in Redis; of others' it reads there which access tokens queue-server revoked.
-//! What it owns is the way in:
+//! It owns no data but the buckets `rate:*` in Redis; of others' it reads there which access tokens queue-server revoked
+//! and which logins have ended. What it owns is the way in:
 //!
 //! - [`routes`]: every public URL, who may use it and where it leads; [`router`] finds it, [`path`] refuses what
 //!   two programs could read in two ways.
@@ -78,6 +78,7 @@ pub async fn serve(
     let internal = InternalKey::read(&config.trust.internal_key_file)?;
     let verifier = Verifier::new(identity_keys.clone(), pass_keys.clone(), internal, config.clock.clone());
     let redis = Connections::open(&config.redis)?;
+    verifier.heed(redis.clone(), &stop);
     let revoked = Revoked::new(redis.clone());
     let metrics = Metrics::register(&registry)?;
     let shared = Shared {

@@ -84,6 +84,9 @@ pub struct Route {
     pub deadline: Option<Duration>,
     /// How often one account, and one address, may ask.
     pub rate: Rate,
+    /// The service gets the cookies of [`LOGIN_PATH`](common::http::cookie::LOGIN_PATH), and our word for the client's
+    /// address where no login speaks for the request.
+    pub of_login: bool,
 }
 
 /// Bodies are JSON of some kilobytes; only uploads need more.
@@ -97,7 +100,7 @@ impl Route {
             To::Assets | To::File(_) => Rate::Page,
             _ => Rate::Browse,
         };
-        Self { method, pattern, to, rule, body_max: BODY_MAX, deadline: Some(DEADLINE), rate }
+        Self { method, pattern, to, rule, body_max: BODY_MAX, deadline: Some(DEADLINE), rate, of_login: false }
     }
 
     /// Whether it is for shoppers who were let in: what they came for goes before what others only look at.
@@ -121,6 +124,12 @@ impl Route {
     /// The route may take longer.
     const fn within_s(mut self, seconds: u64) -> Self {
         self.deadline = Some(Duration::from_secs(seconds));
+        self
+    }
+
+    /// The route begins a login, goes on with it or ends it.
+    const fn of_login(mut self) -> Self {
+        self.of_login = true;
         self
     }
 
@@ -160,9 +169,10 @@ const HOST: Rule = Roles(&[Role::Seller, Role::Manager]);
 pub static TABLE: &[Route] = &[
     // Accounts and logins.
     post("/api/auth/signup", User, Anyone).rate(Rate::SignUp),
-    post("/api/auth/login", User, Anyone).rate(Rate::Login),
-    post("/api/auth/refresh", User, Anyone).rate(Rate::Login),
-    post("/api/auth/logout", User, Anyone),
+    post("/api/auth/login", User, Anyone).rate(Rate::Login).of_login(),
+    post("/api/auth/refresh", User, Anyone).rate(Rate::Login).of_login(),
+    get("/api/auth/refresh", User, Anyone).rate(Rate::Login).of_login(),
+    post("/api/auth/logout", User, Visitor).of_login(),
     get("/api/auth/sessions", User, Login),
     delete("/api/auth/sessions/{sid}", User, Login),
     post("/api/auth/password", User, Login).rate(Rate::Login),
@@ -245,7 +255,7 @@ pub static TABLE: &[Route] = &[
     get("/api/seller/products/{id}/sale/results.csv", Product, SELLER),
     // Pages. Those of a waiting room stand side by side: without a script, one leads to the other by a relative
     // address, so that its bytes do not depend on the product.
-    post("/login", User, Anyone).rate(Rate::Login),
+    post("/login", User, Anyone).rate(Rate::Login).of_login(),
     get("/queue/{productId}/wait", File("/queue/wait.html"), Anyone),
     get("/queue/{productId}/plain", Queue, Visitor),
     post("/queue/{productId}/plain", Queue, Visitor).rate(Rate::Join),
@@ -257,16 +267,6 @@ pub static TABLE: &[Route] = &[
 
 /// Rows of the table whose service part does not exist yet: 501 `not-yet-built`, whoever asks.
 pub static NOT_YET_BUILT: &[&str] = &[
-    "POST /api/auth/refresh",
-    "GET /api/auth/sessions",
-    "DELETE /api/auth/sessions/{sid}",
-    "POST /api/auth/password",
-    "PATCH /api/users/me",
-    "DELETE /api/users/me",
-    "GET /api/users",
-    "GET /api/users/{id}",
-    "PATCH /api/users/{id}",
-    "DELETE /api/users/{id}",
     "GET /api/products/popular",
     "POST /api/images",
     "GET /images/{key}",

@@ -61,7 +61,10 @@ impl Tokens {
     #[must_use]
     pub fn known(&self, token: &str) -> Option<Arc<Proved<Identity>>> {
         let login = self.logins.get(token)?;
-        let counts = self.clock.now_s() < login.ends_s && login.removals == self.verifier.removals();
+        // What is remembered is the signature, not that the login still counts.
+        let counts = self.clock.now_s() < login.ends_s
+            && login.removals == self.verifier.removals()
+            && self.verifier.still_counts(&login.claims).is_ok();
         counts.then_some(login)
     }
 
@@ -108,6 +111,17 @@ impl Tokens {
         let pass = Arc::new(Proved::new(claims, ends_s, removals));
         self.passes.put(token, Arc::clone(&pass));
         Ok(pass)
+    }
+
+    /// The assertion of a request that nobody's login speaks for: that it, and what it says of the client, comes from
+    /// the gateway.
+    ///
+    /// # Errors
+    /// When signing fails, which a valid key never does.
+    pub fn word(&self) -> anyhow::Result<HeaderValue> {
+        let mut assertion = HeaderValue::try_from(self.verifier.assert_service()?)?;
+        assertion.set_sensitive(true);
+        Ok(assertion)
     }
 
     /// The assertion for the services behind.

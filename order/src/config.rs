@@ -47,7 +47,7 @@ pub struct Config {
     /// Who may call.
     #[command(flatten)]
     pub trust: Trust,
-    /// Where access tokens are revoked. Orders are taken without it, by what was last known.
+    /// Where access tokens are revoked and ended logins are told. Orders are taken without it, by what was last known.
     #[command(flatten)]
     pub redis: Redis,
     /// The time; a test's hand may hold it.

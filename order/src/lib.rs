@@ -81,7 +81,9 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
         InternalKey::read(&config.trust.internal_key_file)?,
         config.clock.clone(),
     );
-    let revoked = Revoked::new(Connections::open(&config.redis)?);
+    let redis = Connections::open(&config.redis)?;
+    verifier.heed(redis.clone(), stop);
+    let revoked = Revoked::new(redis);
     let products = Client::new(&config.product_url, verifier.clone())?;
     let provider = payment::provider::toss::Toss::new(&config).context("PAYMENT_URL")?;
     let producer = Producer::new(&config.kafka)?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use common::clock::Clock;
-use common::config::{Kafka, Pg, Telemetry, Trust};
+use common::config::{Kafka, Pg, Redis, Telemetry, Trust};
 
 use crate::import::remote::Hosts;
 
@@ -31,6 +31,9 @@ pub struct Config {
     /// How callers are recognised.
     #[command(flatten)]
     pub trust: Trust,
+    /// Where ended logins are told. Served without it, by what was last known.
+    #[command(flatten)]
+    pub redis: Redis,
     /// Logs.
     #[command(flatten)]
     pub telemetry: Telemetry,

@@ -49,6 +49,7 @@ use common::kafka::consumer::{Lag, Source};
 use common::kafka::create_topics;
 use common::kafka::producer::Producer;
 use common::outbox::{self, Nudge};
+use common::redis::Connections;
 use common::stop::Stop;
 use common::wire::event::{PRODUCT_EVENTS, QUEUE_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS};
 use prometheus::Registry;
@@ -86,6 +87,7 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
     let identities = KeySet::fetched(&trust.identity_jwks_url, stop)?;
     let passes = KeySet::fetched(&trust.pass_jwks_url, stop)?;
     let verifier = Verifier::new(identities, passes, internal, clock.clone());
+    verifier.heed(Connections::open(&config.redis)?, stop);
 
     let pg = common::pg::open(&config.pg, &MIGRATIONS, stop).await?;
     create_topics(kafka, &[STOCK_COMMANDS, STOCK_DECISIONS, PRODUCT_EVENTS, QUEUE_EVENTS], stop).await?;

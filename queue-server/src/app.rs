@@ -52,7 +52,9 @@ impl App {
             InternalKey::read(&config.trust.internal_key_file)?,
             config.clock.clone(),
         );
-        let store = Store::new(Connections::open(&config.redis)?);
+        let redis = Connections::open(&config.redis)?;
+        verifier.heed(redis.clone(), stop);
+        let store = Store::new(redis);
         let product = Client::new(&config.product_url, verifier.clone())?;
         let metrics = Metrics::register(registry)?;
         Ok(Self(Arc::new(State {

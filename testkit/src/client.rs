@@ -114,6 +114,14 @@ impl Http {
         Self::send(format!("PUT {path} {body}"), self.request(Method::PUT, path).json(body)).await
     }
 
+    /// `PATCH path` with a JSON body.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        Self::send(format!("PATCH {path} {body}"), self.request(Method::PATCH, path).json(body)).await
+    }
+
     /// Sends a request made by [`Http::request`].
     ///
     /// # Errors

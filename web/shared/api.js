@@ -39,8 +39,28 @@ export function freshKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+let refreshing;
+
+/** Goes on with a login whose cookie has ended. All who ask at the same time share one request. */
+function refresh() {
+  refreshing ??= fetch('/api/auth/refresh', { method: 'POST' })
+    .then((answer) => answer.ok, () => false)
+    .finally(() => (refreshing = undefined));
+  return refreshing;
+}
+
 /** Sends a request as the one who is logged in. `key` is an idempotency key, `passes` are access tokens. */
-export async function ask(method, path, { body, key, passes = [] } = {}) {
+export async function ask(method, path, options = {}) {
+  try {
+    return await send(method, path, options);
+  } catch (problem) {
+    const goesOn = problem.status === 401 && !path.startsWith('/api/auth/') && (await refresh());
+    if (!goesOn) throw problem;
+    return send(method, path, options);
+  }
+}
+
+async function send(method, path, { body, key, passes = [] }) {
   const headers = new Headers({ Accept: 'application/json' });
   if (key) headers.set('Idempotency-Key', key);
   if (body !== undefined) headers.set('Content-Type', 'application/json');

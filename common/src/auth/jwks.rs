@@ -108,6 +108,15 @@ impl KeySet {
         Ok(Self(Arc::new(Inner { source: None, keys, removals: AtomicU64::new(0) })))
     }
 
+    /// Other keys from now on: those of an issuer that has changed its own.
+    ///
+    /// # Errors
+    /// When a key is not an Ed25519 key.
+    pub async fn replace(&self, jwks: &Jwks) -> anyhow::Result<()> {
+        *self.0.keys.write().await = Arc::new(decode(jwks)?);
+        Ok(())
+    }
+
     /// Whether any key is known.
     pub async fn is_known(&self) -> bool {
         !self.0.keys.read().await.by_kid.is_empty()

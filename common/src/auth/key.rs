@@ -108,14 +108,34 @@ impl Keyring {
     /// When there is none, or one cannot be read or holds no Ed25519 key, or two hold the same.
     pub fn read(files: &[PathBuf]) -> anyhow::Result<Self> {
         let keys = files.iter().map(|file| SigningKey::read(file)).collect::<anyhow::Result<Vec<_>>>()?;
-        let active = keys.first().context("no key file")?.clone();
+        Self::of(keys).with_context(|| format!("key files {files:?}"))
+    }
+
+    /// Reads PKCS#8 PEM texts that follow each other. The first holds the key that signs.
+    ///
+    /// # Errors
+    /// As [`Keyring::read`].
+    pub fn from_pems(text: &str) -> anyhow::Result<Self> {
+        let texts = text.split_inclusive(PEM_END).filter(|text| !text.trim().is_empty());
+        let keys = texts.map(SigningKey::from_pem).collect::<anyhow::Result<Vec<_>>>()?;
+        Self::of(keys)
+    }
+
+    fn of(keys: Vec<SigningKey>) -> anyhow::Result<Self> {
+        let active = keys.first().context("no key")?.clone();
         let mut published = Jwks::default();
-        for (key, file) in keys.into_iter().zip(files) {
+        for key in keys {
             let is_known = published.keys.contains(&key.public);
-            ensure!(!is_known, "key file {}: the same key stands before it", file.display());
+            ensure!(!is_known, "the key {} stands there twice", key.public.kid);
             published.keys.push(key.public);
         }
         Ok(Self { active, published })
+    }
+
+    /// The name of the key that signs.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        self.active.kid()
     }
 
     /// Signs claims as a JWT of the given `typ`.

@@ -2,10 +2,12 @@
 //!
 //! - [`key`]: the issuers' Ed25519 keys, and the shared key inside.
 //! - [`jwks`]: the issuers' public keys, fetched and kept.
+//! - `denied`: logins that have ended and roles that have changed, since their tokens were made.
 //! - `revoked`: passes that were taken back (feature `redis`).
 //! - [`Verifier`]: identity, pass and assertion into claims. Exactly one algorithm per credential; issuer,
 //!   audience, type and times are always checked; a key counts only for its own issuer.
 
+mod denied;
 pub mod jwks;
 pub mod key;
 #[cfg(feature = "redis")]
@@ -51,6 +53,12 @@ pub enum Refused {
     /// A pass that was taken back.
     #[error("the access token was revoked")]
     Revoked,
+    /// An identity whose login has ended.
+    #[error("the login has ended")]
+    LoggedOut,
+    /// An identity with a role that its account has no longer.
+    #[error("the account's role has changed: refresh the login")]
+    RoleChanged,
     /// The issuer's keys could not be fetched, and none are known.
     #[error("the issuer's keys are not known yet")]
     NoKeys,
@@ -70,6 +78,7 @@ pub struct Verifier {
     clock: Clock,
     /// By the SHA-256 of the token.
     identities: Cache<[u8; 32], Identity>,
+    denied: denied::List,
 }
 
 impl Verifier {
@@ -77,7 +86,23 @@ impl Verifier {
     #[must_use]
     pub fn new(identity_keys: KeySet, pass_keys: KeySet, internal: InternalKey, clock: Clock) -> Self {
         let identities = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(REMEMBERED).build();
-        Self { identity_keys, pass_keys, internal: Arc::new(internal), clock, identities }
+        let denied = denied::List::default();
+        Self { identity_keys, pass_keys, internal: Arc::new(internal), clock, identities, denied }
+    }
+
+    /// Heeds from now on which logins have ended and which roles have changed, as Redis tells.
+    #[cfg(feature = "redis")]
+    pub fn heed(&self, redis: crate::redis::Connections, stop: &crate::stop::Stop) {
+        let follower = denied::follow::run(self.denied.clone(), redis, self.clock.clone(), stop.clone());
+        stop.spawn("denied logins", follower);
+    }
+
+    /// Whether a verified identity still counts: a login may end, and a role change, before its token does.
+    ///
+    /// # Errors
+    /// [`Refused::LoggedOut`] or [`Refused::RoleChanged`].
+    pub fn still_counts(&self, identity: &Identity) -> Result<(), Refused> {
+        self.denied.check(identity.sub, identity.role, identity.sid)
     }
 
     /// The identity in an `Authorization: Bearer` token. A token that was verified a moment ago is known.
@@ -88,6 +113,7 @@ impl Verifier {
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(claims) = self.identities.get(&digest) {
             self.in_time(Some(claims.nbf), claims.exp)?;
+            self.still_counts(&claims)?;
             return Ok(claims);
         }
         let claims = self.identity_afresh(token).await?;
@@ -106,6 +132,7 @@ impl Verifier {
         if claims.role == Role::Service {
             return Err(Refused::Invalid);
         }
+        self.still_counts(&claims)?;
         Ok(claims)
     }
 
@@ -133,12 +160,13 @@ impl Verifier {
     /// What the gateway, or another service, says it verified.
     ///
     /// # Errors
-    /// [`Refused::Invalid`] or [`Refused::Expired`].
+    /// [`Refused::Invalid`], [`Refused::Expired`], [`Refused::LoggedOut`] or [`Refused::RoleChanged`].
     pub fn assertion(&self, token: &str) -> Result<Assertion, Refused> {
         head(token, ASSERTION_TYPE, Algorithm::HS256)?;
         let claims: Assertion =
             open(token, &self.internal.decoding, ASSERTION_ISSUER, INSIDE_AUDIENCE, Algorithm::HS256)?;
         self.in_time(None, claims.exp)?;
+        self.denied.check(claims.sub, claims.role, claims.sid)?;
         Ok(claims)
     }
 

@@ -1,4 +1,5 @@
-//! The login of browsers: the identity token as a cookie, which the user service sets and the gateway takes.
+//! The login of browsers: the identity token as a cookie, which the user service sets and the gateway takes, and the
+//! refresh token as another, which goes to the user service alone.
 
 use std::net::IpAddr;
 
@@ -8,13 +9,21 @@ use http::{HeaderMap, header};
 /// and the host it logged in at.
 pub const IDENTITY_COOKIE: &str = "identity";
 
-/// The values of all identity cookies in a request: more than one where another host of the same domain, or a page
+/// Name of the cookie that holds the refresh token. Browsers send it to [`LOGIN_PATH`] only.
+pub const REFRESH_COOKIE: &str = "refresh";
+/// Name of the cookie that a browser keeps when its login ends: where an account has logged in before, nobody's
+/// failures elsewhere keep it out.
+pub const DEVICE_COOKIE: &str = "device";
+/// Where the cookies go that are for the user service alone.
+pub const LOGIN_PATH: &str = "/api/auth";
+
+/// The values of all cookies of a name in a request: more than one where another host of the same domain, or a page
 /// under another path, has put one beside ours.
-pub fn identities(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+pub fn values<'a>(headers: &'a HeaderMap, of: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(';')).filter_map(|pair| {
+    lines.flat_map(|line| line.split(';')).filter_map(move |pair| {
         let (name, value) = pair.trim().split_once('=')?;
-        (name == IDENTITY_COOKIE).then_some(value)
+        (name == of).then_some(value)
     })
 }
 
@@ -51,6 +60,6 @@ mod tests {
         for line in ["a=1; identity=x.y.z; Identity=no; xidentity=no", "identity=", "identity"] {
             headers.append(header::COOKIE, line.parse().unwrap());
         }
-        assert_eq!(identities(&headers).collect::<Vec<_>>(), ["x.y.z", ""]);
+        assert_eq!(values(&headers, IDENTITY_COOKIE).collect::<Vec<_>>(), ["x.y.z", ""]);
     }
 }

@@ -1,11 +1,13 @@
 //! HTTP plumbing of the services: the accept loop here, [`door`] while a service starts, [`extract`] in front of
-//! handlers, [`problem`] behind them, [`observe`] around them; [`live`] is event streams, [`cookie`] the login of browsers.
+//! handlers, [`problem`] behind them, [`observe`] around them; [`live`] is event streams, [`cookie`] the login of
+//! browsers, [`origin`] where a request comes from.
 
 pub mod cookie;
 pub mod door;
 pub mod extract;
 pub mod live;
 pub mod observe;
+pub mod origin;
 pub mod problem;
 
 use std::net::IpAddr;

@@ -5,6 +5,7 @@
 //! except orders and payments, which are `UUIDv7`.
 
 pub mod dead_letter;
+pub mod denied;
 pub mod event;
 pub mod id;
 pub mod money;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use common::auth::Refused;
-use common::http::cookie::{identities, is_loopback};
+use common::http::cookie::{IDENTITY_COOKIE, is_loopback, values};
 use common::wire::token::{Identity, Role};
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 use tower::Service;
@@ -46,12 +46,16 @@ impl<S: Next<Identified>> Service<Call> for Identify<S> {
     }
 
     fn call(&mut self, call: Call) -> Pending {
-        if call.target.route.rule == Rule::Anyone {
-            // A foreign page must not log a browser in as somebody else, or out.
-            if changes(&call) && is_foreign(call.request.headers()) && !self.is_guest(call.request.headers())
-            {
-                return refused(Error::ForeignOrigin);
-            }
+        let rule = call.target.route.rule;
+        // A foreign page must not log a browser in as somebody else, or out.
+        if matches!(rule, Rule::Anyone | Rule::Visitor)
+            && changes(&call)
+            && is_foreign(call.request.headers())
+            && !self.is_guest(call.request.headers())
+        {
+            return refused(Error::ForeignOrigin);
+        }
+        if rule == Rule::Anyone {
             return self.inner.call(Identified { call, login: None });
         }
         // Nearly every login is known, and then nothing has to be waited for.
@@ -119,7 +123,7 @@ fn token(call: &Call) -> Result<&str, Error> {
 
 fn cookie(call: &Call) -> Result<&str, Error> {
     let headers = call.request.headers();
-    let mut found = identities(headers);
+    let mut found = values(headers, IDENTITY_COOKIE);
     let token = found.next().ok_or(Error::LoginRequired)?;
     if found.next().is_some() {
         return Err(Error::InvalidToken("there is more than one identity cookie"));

@@ -115,7 +115,7 @@ async fn a_foreign_page_cannot_log_a_browser_in_or_out() {
     let gate = Gate::start().await;
     let here = format!("Host: {}", gate.address);
     let own = format!("Origin: http://{}", gate.address);
-    for path in ["/api/auth/login", "/api/auth/logout", "/login"] {
+    for path in ["/api/auth/login", "/api/auth/refresh", "/api/auth/logout", "/login"] {
         for (origin, status) in
             [("X-App: 1", 200), (&*own, 200), ("Origin: https://evil.example", 403), ("Origin: null", 403)]
         {
@@ -156,4 +156,52 @@ async fn an_event_stream_is_opened_with_a_cookie() {
     let token = gate.token(&gate.claims(Role::Customer));
     let browser = gate.http.with(header::COOKIE.as_str(), format!("identity={token}"));
     browser.with("accept", "text/event-stream").get("/api/queue/7/live").await.unwrap().expect(200);
+}
+
+#[tokio::test]
+async fn the_cookies_of_a_login_reach_its_service_on_its_routes_alone() {
+    let gate = Gate::start().await.knowing().await;
+    let here = format!("Host: {}", gate.address);
+    let own = format!("Origin: http://{}", gate.address);
+    let identity = gate.token(&gate.claims(Role::Customer));
+    let cookies = format!("Cookie: a=b; refresh=r1; identity={identity}; device=d1; refresh=r2");
+    for (method, path, passed) in [
+        ("POST", "/api/auth/login", Some("refresh=r1; refresh=r2; device=d1")),
+        ("POST", "/api/auth/refresh", Some("refresh=r1; refresh=r2; device=d1")),
+        ("POST", "/api/auth/logout", Some("refresh=r1; refresh=r2; device=d1")),
+        ("POST", "/login", Some("refresh=r1; refresh=r2; device=d1")),
+        ("POST", "/api/auth/signup", None),
+        ("GET", "/api/auth/sessions", None),
+        ("POST", "/api/auth/password", None),
+        ("GET", ME, None),
+        ("DELETE", LEAVE, None),
+    ] {
+        assert_eq!(ask(&gate, method, path, &[&here, &own, &cookies]).await.0, 200, "{method} {path}");
+        assert_eq!(gate.log.last().header("cookie"), passed, "{method} {path}");
+    }
+    ask(&gate, "POST", "/api/auth/login", &[&here, "Cookie: identity=x; b=c"]).await;
+    assert_eq!(gate.log.last().header("cookie"), None);
+}
+
+#[tokio::test]
+async fn the_gateway_gives_its_word_for_the_address_of_whoever_logs_in() {
+    let gate = Gate::start().await.knowing().await;
+    let here = format!("Host: {}", gate.address);
+    let forged = ["X-Identity: forged", "X-Forwarded-For: 203.0.113.7"];
+    let bearer = format!("Authorization: Bearer {}", gate.token(&gate.claims(Role::Seller)));
+    for (path, lines, role) in [
+        ("/api/auth/login", vec![], Some(Role::Service)),
+        ("/api/auth/login", vec![&*bearer], Some(Role::Service)),
+        ("/api/auth/refresh", vec![], Some(Role::Service)),
+        ("/api/auth/logout", vec![], Some(Role::Service)),
+        ("/api/auth/logout", vec![&*bearer], Some(Role::Seller)),
+        ("/api/auth/signup", vec![], None),
+    ] {
+        let lines: Vec<&str> = lines.into_iter().chain(forged).chain([&*here]).collect();
+        assert_eq!(ask(&gate, "POST", path, &lines).await.0, 200, "{path}");
+        let reached = gate.log.last();
+        let said = reached.header("x-identity").map(|said| gate.verifier.assertion(said).unwrap().role);
+        assert_eq!(said, role, "{path}");
+        assert_eq!(reached.header("x-forwarded-for"), Some("127.0.0.1"));
+    }
 }

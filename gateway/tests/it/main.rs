@@ -6,6 +6,7 @@ mod attacks;
 mod balance;
 mod browser;
 mod cookie;
+mod denied;
 mod gate;
 mod hygiene;
 mod identify;

@@ -38,7 +38,7 @@ const RETRY_S: i64 = 10;
 /// What the page's address asks for.
 #[derive(Debug, Default, Deserialize, Validate)]
 pub(crate) struct Asked {
-    /// How a login went that leads here: `wrong` or `busy`.
+    /// How a login went that leads here: `wrong`, `busy`, or `over` where there is none to go on with.
     #[garde(skip)]
     login: Option<String>,
     /// Whether leaving is to be confirmed.
@@ -75,7 +75,14 @@ pub(crate) async fn show(
 ) -> Response {
     let language = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let page = Page { product, words: Words(Language::preferred(language)), asked };
-    let Ok(caller) = caller else { return page.answer(StatusCode::OK, None, &page.login()) };
+    let Ok(caller) = caller else {
+        // A login may go on though its token has ended; who comes back says how that went.
+        if page.asked.login.is_none() {
+            let to = format!("/api/auth/refresh?next=/queue/{product}/plain");
+            return (StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response();
+        }
+        return page.answer(StatusCode::OK, None, &page.login());
+    };
     match live::http::show(State(app), Path(product), caller).await {
         Ok(place) => page.place(&place),
         Err(error) => {
@@ -219,8 +226,8 @@ impl Page {
         let [title, id, password, log_in] = words.login();
         let failed = match self.asked.login.as_deref() {
             Some("wrong") => self.paragraph("", words.problem("wrong-credentials")),
-            Some(_) => self.paragraph("", words.problem("busy")),
-            None => String::new(),
+            Some("busy") => self.paragraph("", words.problem("busy")),
+            Some(_) | None => String::new(),
         };
         format!(
             "<section><h1>{title}</h1>{failed}<form method=\"post\" action=\"/login\">\
