@@ -5,7 +5,7 @@
 //!
 //! - [`routes`]: every public URL, who may use it and where it leads; [`router`] finds it, [`path`] refuses what
 //!   two programs could read in two ways.
-//! - [`stack`]: the layers of a request in order; [`layer`] has one file each, [`call`] the types that hand a
+//! - [`mod@stack`]: the layers of a request in order; [`layer`] has one file each, [`call`] the types that hand a
 //!   request from one to the next.
 //! - [`client`]: who is at the far end; [`rate`]: how often they may ask.
 //! - [`tokens`]: verified logins, passes and signed assertions, kept until they end ([`cache`]).

@@ -100,7 +100,16 @@ impl Route {
             To::Assets | To::File(_) => Rate::Page,
             _ => Rate::Browse,
         };
-        Self { method, pattern, to, rule, body_max: BODY_MAX, deadline: Some(DEADLINE), rate, of_login: false }
+        Self {
+            method,
+            pattern,
+            to,
+            rule,
+            body_max: BODY_MAX,
+            deadline: Some(DEADLINE),
+            rate,
+            of_login: false,
+        }
     }
 
     /// Whether it is for shoppers who were let in: what they came for goes before what others only look at.

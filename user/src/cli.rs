@@ -7,7 +7,7 @@ use common::auth::key::SigningKey;
 use common::config::Pg;
 use common::stop::Stop;
 
-use crate::{Config, MIGRATIONS, account};
+use crate::{Config, MIGRATIONS, account, keys};
 
 /// What the process is to do.
 #[derive(Debug)]
@@ -24,6 +24,17 @@ pub enum Tool {
     /// Makes the accounts `admin`, `manager`, `seller` and `shopper` with published passwords, and shoppers for
     /// load; prints them as JSON. For development: may run again, changes nothing that is there.
     Seed(Seed),
+    /// Moves the signing keys on: the key that signs retires, the next one signs, a new one is the next. Makes those that
+    /// are missing instead. Running services see the change within seconds.
+    RotateKeys {
+        /// Three files: the key that signs, the next and the retired one.
+        #[arg(env = "IDENTITY_KEY_FILE", value_delimiter = ',', required = true)]
+        files: Vec<PathBuf>,
+        /// Also when the last rotation was a moment ago: a key is in wrong hands. Logins of the key that goes must be
+        /// refreshed.
+        #[arg(long)]
+        force: bool,
+    },
     /// Writes a new signing key to FILE and prints its name.
     Keygen {
         /// Where to; must not exist.
@@ -63,6 +74,7 @@ impl Tool {
     /// When the database or the file is not as it should be.
     pub async fn run(self, stop: Stop) -> anyhow::Result<String> {
         match self {
+            Self::RotateKeys { files, force } => keys::rotate(&files, force),
             Self::Keygen { file } => SigningKey::generate(&file),
             Self::Seed(seed) => {
                 let pg = common::pg::open(&seed.pg, &MIGRATIONS, &stop).await?;

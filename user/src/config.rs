@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use common::clock::Clock;
-use common::config::{Kafka, Pg, Telemetry};
+use common::config::{Kafka, Pg, Redis, Secret, Telemetry};
+
+use crate::keys::Source;
 
 /// Accounts, logins, identity tokens.
 #[derive(Debug, Clone, Parser)]
@@ -21,10 +23,17 @@ pub struct Config {
     /// The database.
     #[command(flatten)]
     pub pg: Pg,
+    /// Where ended logins are told. Served without it; then a login that ends counts on until its token does.
+    #[command(flatten)]
+    pub redis: Redis,
     /// Files with keys of identities: Ed25519, PKCS#8 PEM; `user keygen` makes one. The first signs; further ones,
-    /// separated by commas, are published only: the next key and retired ones. All replicas share them.
-    #[arg(long, env = "IDENTITY_KEY_FILE", value_delimiter = ',', required = true)]
+    /// separated by commas, are published only: the next key and the retired one. All replicas share them. `user
+    /// rotate-keys` moves them on; a change is seen within seconds.
+    #[arg(long, env = "IDENTITY_KEY_FILE", value_delimiter = ',', required_unless_present = "identity_keys")]
     pub identity_key_files: Vec<PathBuf>,
+    /// The same keys as texts, one PEM after the other, where there are no files to share.
+    #[arg(long, env = "IDENTITY_KEYS", conflicts_with = "identity_key_files", hide_env_values = true)]
+    pub identity_keys: Option<Secret<String>>,
     /// File with the key (64 or more hex digits) of the assertion that the gateway and the services share.
     #[arg(long, env = "INTERNAL_KEY_FILE")]
     pub internal_key_file: PathBuf,
@@ -45,12 +54,27 @@ pub struct Config {
     /// The product service, for subscriptions to products that its log has not told of yet.
     #[arg(long, env = "PRODUCT_URL", default_value = "http://127.0.0.1:8082")]
     pub product_url: String,
+    /// Pause between two looks for what has ended and can be removed, in seconds.
+    #[arg(long, env = "USER_CLEAN_EVERY_S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub clean_every_s: u32,
+    /// How long after its end an account's texts are taken out, in seconds: 30 days, in which an order of it may still
+    /// be asked about.
+    #[arg(long, env = "USER_ANONYMISE_AFTER_S", default_value_t = 2_592_000)]
+    pub anonymise_after_s: u32,
     /// Where time comes from.
     #[arg(skip = Clock::system())]
     pub clock: Clock,
 }
 
 impl Config {
+    /// Where the signing keys are.
+    pub(crate) fn keys(&self) -> Source {
+        match &self.identity_keys {
+            Some(text) => Source::Text(text.clone()),
+            None => Source::Files(self.identity_key_files.clone()),
+        }
+    }
+
     /// Password hashes that are computed at once.
     #[must_use]
     pub fn hashes_at_once(&self) -> NonZeroUsize {

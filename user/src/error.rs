@@ -1,5 +1,7 @@
 //! Everything that can go wrong here, and what a client sees of it.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use common::http::problem::Failure;
 use http::StatusCode;
@@ -13,6 +15,15 @@ pub(crate) enum Error {
     /// One answer for every reason, so that it does not tell which login ids exist.
     #[error("the login id or the password is wrong")]
     WrongCredentials,
+    /// Never given, used up, or of a login that has ended.
+    #[error("the refresh token counts no longer: log in again")]
+    InvalidRefreshToken,
+    /// Of somebody who is logged in: who holds the session is not asked to log in again.
+    #[error("currentPassword: not the account's password")]
+    WrongPassword,
+    /// The caller has no such login.
+    #[error("there is no such login")]
+    UnknownSession,
     /// No such account, or it was deleted.
     #[error("there is no such user")]
     UnknownUser,
@@ -28,6 +39,15 @@ pub(crate) enum Error {
     /// The product service cannot be asked now.
     #[error("not able to answer now; try again soon")]
     ProductUnavailable(#[source] anyhow::Error),
+    /// Somebody has to be left who can give roles.
+    #[error("the shop's last ADMIN can neither lose the role nor be deleted")]
+    LastAdmin,
+    /// For an ADMIN only.
+    #[error("this is for an ADMIN")]
+    Forbidden,
+    /// Too many failures of this account or this address.
+    #[error("too many failed attempts; try again in {} s", .wait.as_secs().max(1))]
+    TooManyAttempts { wait: Duration },
     /// Too many passwords wait to be hashed.
     #[error("too many logins at once; try again soon")]
     Busy,
@@ -44,11 +64,17 @@ impl Error {
         match self {
             Self::LoginIdTaken => (StatusCode::CONFLICT, "login-id-taken"),
             Self::WrongCredentials => (StatusCode::UNAUTHORIZED, "wrong-credentials"),
+            Self::InvalidRefreshToken => (StatusCode::UNAUTHORIZED, "invalid-refresh-token"),
+            Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong-password"),
+            Self::UnknownSession => (StatusCode::NOT_FOUND, "unknown-session"),
             Self::UnknownUser => (StatusCode::NOT_FOUND, "unknown-user"),
             Self::UnknownProduct => (StatusCode::NOT_FOUND, "unknown-product"),
             Self::SaleClosed => (StatusCode::CONFLICT, "sale-closed"),
             Self::TooManySubscriptions => (StatusCode::CONFLICT, "too-many-subscriptions"),
             Self::ProductUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "product-unavailable"),
+            Self::LastAdmin => (StatusCode::CONFLICT, "last-admin"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many-attempts"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error"),
@@ -70,6 +96,10 @@ impl From<Error> for Failure {
             Error::Busy => Self::unavailable(code, 1, None),
             Error::ProductUnavailable(cause) => Self::unavailable(code, 1, Some(format!("{cause:#}"))),
             Error::Unavailable(cause) => Self::unavailable(code, 1, Some(cause.to_string())),
+            Error::TooManyAttempts { wait } => {
+                let retry_after_s = Some(wait.as_secs() + 1);
+                Self { retry_after_s, ..Self::new(status, code, error.to_string()) }
+            }
             _ => Self::new(status, code, error.to_string()),
         }
     }

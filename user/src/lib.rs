@@ -1,18 +1,26 @@
 //! Accounts, logins, identity tokens, and what people are told.
 //!
-//! Owns the tables `account` and `session`, `sale`, `sold_out`, `subscription`, `announcement`, `notice` and `notice_mark`,
-//! and the key that signs identities (`/.well-known/jwks.json`).
+//! Owns the tables `account`, `session`, `change`, `login_failure` and `familiar`, `sale`, `sold_out`, `subscription`,
+//! `announcement`, `notice` and `notice_mark`, the Redis keys `denied:*`, and the key that signs identities
+//! (`/.well-known/jwks.json`).
 //!
 //! - [`account`]: sign-up, profile, password hashes, the accounts that no sign-up makes.
-//! - [`session`]: login and what it gives.
+//! - [`session`]: logins: what one gives, how it goes on, how it ends.
+//! - `attempt`: how often somebody may try a password.
+//! - `change`: what others must learn of, and how they do.
 //! - `subscription`: what people asked to be told. `notice`: their boxes, and who is told when.
-//! - [`cli`]: `user seed` and `user keygen`.
+//! - `keys`: the keys that sign identities, and how they move on; `clean` removes what has ended.
+//! - [`cli`]: `user seed`, `user keygen` and `user rotate-keys`.
 
 pub mod account;
 mod app;
+mod attempt;
+mod change;
+mod clean;
 pub mod cli;
 mod config;
 mod error;
+mod keys;
 mod metrics;
 mod notice;
 mod page;
@@ -57,5 +65,8 @@ fn jobs(app: &App, config: &Config, stop: &Stop) -> anyhow::Result<()> {
     stop.spawn("announce", notice::announce::run(app.clone(), stop.clone()));
     stop.spawn("boxes", notice::live::run(app.clone(), stop.clone()));
     stop.spawn("forget notices", notice::forget::run(app.clone(), stop.clone()));
+    stop.spawn("clean", clean::run(app.clone(), stop.clone()));
+    stop.spawn("keys", app.keys.clone().follow(stop.clone()));
+    stop.spawn("changes", change::relay::run(app.clone(), stop.clone()));
     Ok(())
 }

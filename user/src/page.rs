@@ -1,4 +1,5 @@
-//! Lists of live data, the newest first: `?limit=&cursor=`, answered with `items` and `next`.
+//! Parts of lists: of live data the newest first by `?limit=&cursor=`, answered with `items` and `next`; of accounts and
+//! logins by page, with `items` and `total`.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -41,4 +42,13 @@ impl Asked {
         items.truncate(limit);
         Page { next: items.last().filter(|_| more).map(cursor), items }
     }
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listing<T> {
+    /// The page.
+    pub(crate) items: Vec<T>,
+    /// Items on all pages.
+    pub(crate) total: i64,
 }

@@ -1,4 +1,4 @@
-//! One layer per file. Each is a tower service around the next one; [`crate::stack`] says in which order and why.
+//! One layer per file. Each is a tower service around the next one; [`mod@crate::stack`] says in which order and why.
 //!
 //! No layer ever makes its caller wait in `poll_ready`: limits are checked in `call`, where a refusal can be answered.
 //! So a clone may be called without being polled first.

@@ -1,7 +1,7 @@
 //! How many requests a service is asked at once: as many as it answers without making them wait.
 //!
 //! The limit grows while it is used up and answers come as fast as ever, and shrinks when they take longer than their
-//! route's best by more than [`TOLERANCE`]. Now and then it is halved for a moment: what looks like the best
+//! route's best by more than `TOLERANCE`. Now and then it is halved for a moment: what looks like the best
 //! may be a queue that never empties. Requests beyond it wait their turn, those of shoppers who were let in first; where
 //! the queue has not been empty for a while, waiting would only make everybody late, and they are refused almost at once.
 

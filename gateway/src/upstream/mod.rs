@@ -1,6 +1,6 @@
 //! The services behind: their replicas, which of them is next, and how much each service may be asked at once.
 //!
-//! - [`replica`]: one process, how it does and the connections to it; [`breaker`]: when to leave it alone.
+//! - [`replica`]: one process, how it does and the connections to it; `breaker`: when to leave it alone.
 //! - [`limit`]: how many requests a service takes at once.
 //! - [`watch`]: replicas come and go by their name, and say of themselves whether they are ready.
 

@@ -186,11 +186,11 @@ fn results(stage: &Stage, sales: &BTreeMap<i64, Sale>) -> [Check; 2] {
 }
 
 /// An answer as told: of which order and attempt, and the offsets of its batch.
-type Told = (OrderId, i32, Answer, (i64, i64));
+type Answered = (OrderId, i32, Answer, (i64, i64));
 
 /// One product's answers that were told, each with the offsets of its batch. A relay that was killed sends its last
 /// records again: only the first of each counts.
-fn told(log: &Log) -> BTreeMap<i64, Vec<Told>> {
+fn told(log: &Log) -> BTreeMap<i64, Vec<Answered>> {
     let mut known = BTreeSet::new();
     let mut told: BTreeMap<i64, Vec<_>> = BTreeMap::new();
     for record in log.decisions.iter().filter(|record| known.insert((record.product_id, record.last))) {

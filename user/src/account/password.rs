@@ -34,6 +34,15 @@ struct Pool {
     seconds: Histogram,
 }
 
+/// What a password turned out to be.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The stored hash's.
+    pub(crate) is_right: bool,
+    /// Its hash with today's parameters, where the stored one has others.
+    pub(crate) renewed: Option<String>,
+}
+
 impl Hasher {
     /// A pool that computes `at_once` hashes and lets `waiting_max` more wait.
     ///
@@ -58,20 +67,24 @@ impl Hasher {
         Ok(self.compute(move |_| hash(&password)).await??)
     }
 
-    /// Whether the password is the stored hash's. Takes as long without one, or with one that is unusable.
+    /// Whether the password is the stored hash's. Takes as long without one, or with one that is unusable. A right one
+    /// is hashed anew where the stored hash was made with other parameters than today's.
     ///
     /// # Errors
     /// [`Error::Busy`] when the pool is full.
-    pub(crate) async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, Error> {
-        self.compute(move |dummy| match stored.as_deref().map(PasswordHash::new) {
-            Some(Ok(stored)) => matches(&password, &stored),
-            _ => {
-                let dummy = PasswordHash::new(dummy).expect("made by this module");
+    pub(crate) async fn verify(&self, password: String, stored: Option<String>) -> Result<Checked, Error> {
+        let check = move |dummy: &str| -> anyhow::Result<Checked> {
+            let dummy = PasswordHash::new(dummy).expect("made by this module");
+            let Some(Ok(stored)) = stored.as_deref().map(PasswordHash::new) else {
                 std::hint::black_box(matches(&password, &dummy));
-                false
-            }
-        })
-        .await
+                return Ok(Checked { is_right: false, renewed: None });
+            };
+            let is_right = matches(&password, &stored);
+            let of = |hash: &PasswordHash| (hash.algorithm, hash.version, hash.params.clone());
+            let is_dated = is_right && of(&stored) != of(&dummy);
+            Ok(Checked { is_right, renewed: is_dated.then(|| hash(&password)).transpose()? })
+        };
+        Ok(self.compute(check).await??)
     }
 
     async fn compute<T: Send + 'static>(
@@ -125,17 +138,32 @@ mod tests {
         let hasher = hasher(1, 0);
         let stored = hasher.hash("right-horse-1".into()).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert!(hasher.verify("right-horse-1".into(), Some(stored.clone())).await.unwrap());
-        assert!(!hasher.verify("wrong-horse-1".into(), Some(stored)).await.unwrap());
+        assert!(hasher.verify("right-horse-1".into(), Some(stored.clone())).await.unwrap().is_right);
+        assert!(!hasher.verify("wrong-horse-1".into(), Some(stored)).await.unwrap().is_right);
     }
 
     #[tokio::test]
     async fn nothing_verifies_without_a_usable_hash() {
         let hasher = hasher(1, 0);
         for stored in [None, Some(UNUSABLE.to_owned()), Some(String::new())] {
-            assert!(!hasher.verify("no account has this password".into(), stored).await.unwrap());
+            assert!(!hasher.verify("no account has this password".into(), stored).await.unwrap().is_right);
         }
         assert_eq!(hasher.0.seconds.get_sample_count(), 3, "each costs a whole hash");
+    }
+
+    #[tokio::test]
+    async fn a_right_password_under_a_dated_hash_is_hashed_anew() {
+        let hasher = hasher(1, 0);
+        let weaker = Params::new(8 * 1024, 1, 1, None).unwrap();
+        let weaker = Argon2::new(Algorithm::Argon2id, Version::V0x13, weaker);
+        let dated = weaker.hash_password(b"right-horse-1").unwrap().to_string();
+        let wrong = hasher.verify("wrong-horse-1".into(), Some(dated.clone())).await.unwrap();
+        assert!(!wrong.is_right && wrong.renewed.is_none());
+        let right = hasher.verify("right-horse-1".into(), Some(dated)).await.unwrap();
+        let renewed = right.renewed.filter(|_| right.is_right).unwrap();
+        assert!(renewed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{renewed}");
+        let again = hasher.verify("right-horse-1".into(), Some(renewed)).await.unwrap();
+        assert!(again.is_right && again.renewed.is_none());
     }
 
     #[tokio::test]

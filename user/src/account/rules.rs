@@ -2,6 +2,8 @@
 //!
 //! No text may hold control characters: PostgreSQL cannot store NUL, and nobody wants the rest on a parcel.
 
+use common::wire::token::Role;
+
 use super::OpenRole;
 
 /// `[a-z0-9]{4,10}`.
@@ -15,7 +17,7 @@ pub(super) fn login_id(text: &str, (): &()) -> garde::Result {
 
 /// ASCII only: other letters have several spellings in Unicode, and a keyboard that picks another one than at
 /// sign-up would lock its owner out.
-pub(super) fn password(text: &str, (): &()) -> garde::Result {
+pub(crate) fn password(text: &str, (): &()) -> garde::Result {
     let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     let letter = text.bytes().any(|b| b.is_ascii_alphabetic());
     let digit = text.bytes().any(|b| b.is_ascii_digit());
@@ -39,6 +41,11 @@ pub(super) fn text<const MAX: usize>(text: &str, (): &()) -> garde::Result {
 
 pub(super) fn role(role: &Option<OpenRole>, (): &()) -> garde::Result {
     check(role.is_some(), "CUSTOMER or SELLER")
+}
+
+/// Services are no accounts.
+pub(super) fn person(role: &Role, (): &()) -> garde::Result {
+    check(*role != Role::Service, "CUSTOMER, SELLER, MANAGER or ADMIN")
 }
 
 fn check(held: bool, rule: &str) -> garde::Result {

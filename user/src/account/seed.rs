@@ -18,7 +18,6 @@ use common::wire::token::Role;
 use serde::Serialize;
 use sqlx::PgPool;
 
-use super::store::Credentials;
 use super::{NewAccount, password, store};
 use crate::error::Error;
 
@@ -90,8 +89,8 @@ pub async fn run(pg: &PgPool, shoppers: u32) -> anyhow::Result<Seeded> {
 }
 
 async fn account(pg: &PgPool, login_id: &str, password: &str, role: Role) -> anyhow::Result<UserId> {
-    if let Some(there) = store::credentials(pg, login_id).await? {
-        return same_role(login_id, role, &there);
+    if let Some(there) = store::by_login_id(pg, login_id).await? {
+        return same_role(login_id, role, there);
     }
     let account = NewAccount {
         login_id: login_id.into(),
@@ -105,8 +104,8 @@ async fn account(pg: &PgPool, login_id: &str, password: &str, role: Role) -> any
     match store::insert(pg, &account, Some("system"), Clock::system().now()).await {
         Ok(view) => Ok(view.user_id),
         // Another seed was faster, or the account was deleted.
-        Err(Error::LoginIdTaken) => match store::credentials(pg, login_id).await? {
-            Some(there) => same_role(login_id, role, &there),
+        Err(Error::LoginIdTaken) => match store::by_login_id(pg, login_id).await? {
+            Some(there) => same_role(login_id, role, there),
             None => anyhow::bail!("the account {login_id} was deleted"),
         },
         Err(error) => Err(error.into()),
@@ -114,7 +113,7 @@ async fn account(pg: &PgPool, login_id: &str, password: &str, role: Role) -> any
 }
 
 /// Whoever signed up as `admin` first must not be handed out as the administrator.
-fn same_role(login_id: &str, role: Role, there: &Credentials) -> anyhow::Result<UserId> {
-    ensure!(there.role == role, "the account {login_id} exists with another role: {:?}", there.role);
-    Ok(there.user_id)
+fn same_role(login_id: &str, role: Role, (user, its): (UserId, Role)) -> anyhow::Result<UserId> {
+    ensure!(its == role, "the account {login_id} exists with another role: {its:?}");
+    Ok(user)
 }

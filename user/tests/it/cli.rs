@@ -97,15 +97,20 @@ fn the_help_lists_every_setting_and_a_missing_one_is_named() {
         "USER_LISTEN",
         "DATABASE_URL",
         "DATABASE_POOL_MAX",
+        "REDIS_URL",
+        "REDIS_CONNECTIONS",
         "IDENTITY_KEY_FILE",
+        "IDENTITY_KEYS",
         "INTERNAL_KEY_FILE",
         "USER_SESSION_TTL_S",
         "USER_HASH_PARALLEL",
         "USER_HASH_WAITING_MAX",
+        "USER_CLEAN_EVERY_S",
+        "USER_ANONYMISE_AFTER_S",
         "LOG",
         "LOG_FORMAT",
     ] {
-        assert!(help.contains(&format!("[env: {setting}=")), "{setting} is not in\n{help}");
+        assert!(help.contains(&format!("[env: {setting}")), "{setting} is not in\n{help}");
     }
     let output = user(&[], &[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]);
     assert_eq!(output.status.code(), Some(2));

@@ -1,21 +1,17 @@
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::auth::jwks::KeySet;
 use common::auth::key::InternalKey;
 use common::auth::{Refused, Verifier};
 use common::wire::token::{Jwks, Role};
-use common::wire::user::LoginView;
 use futures::future::join_all;
+use reqwest::Method;
 use serde_json::json;
+use testkit::client::Http;
 
-use super::{PASSWORD, TestUser, login_body};
-
-impl TestUser {
-    async fn log_in(&self, login_id: &str) -> LoginView {
-        let answer = self.http.post("/api/auth/login", &login_body(login_id, PASSWORD)).await.unwrap();
-        answer.expect(200).body()
-    }
-}
+use super::{PASSWORD, TestUser, cookies, login_body};
 
 #[tokio::test]
 async fn the_identity_verifies_with_the_published_keys_until_it_ends() {
@@ -50,9 +46,9 @@ async fn a_login_is_a_session_that_knows_only_the_hash_of_its_refresh_token() {
     assert_eq!(first.refresh_token.len(), 43, "256 bits in base64url");
     let (user_id, lives_s): (i64, i32) = sqlx::query_as(
         "SELECT user_id, extract(epoch FROM expires_at - created_at)::int FROM session
-         WHERE refresh_token_hash = sha256($1::bytea)",
+         WHERE token_hash = sha256($1::bytea)",
     )
-    .bind(first.refresh_token.as_bytes())
+    .bind(URL_SAFE_NO_PAD.decode(&first.refresh_token).unwrap())
     .fetch_one(&user.pg)
     .await
     .unwrap();
@@ -161,12 +157,20 @@ async fn a_login_is_also_a_cookie_that_no_script_sees() {
         let browser = user.http.with("host", host);
         let answer =
             browser.post("/api/auth/login", &login_body("sujin01", PASSWORD)).await.unwrap().expect(200);
-        let token = answer.body["accessToken"].as_str().unwrap();
-        let cookie = format!("identity={token}; Max-Age=900; Path=/; HttpOnly; SameSite=Lax{secure}");
-        assert_eq!(answer.headers["set-cookie"], *cookie, "{host}");
-        let out = browser.post("/api/auth/logout", &json!({})).await.unwrap().expect(204);
-        let gone = format!("identity=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax{secure}");
-        assert_eq!(out.headers["set-cookie"], *gone, "{host}");
+        let [token, refresh] =
+            ["accessToken", "refreshToken"].map(|name| answer.body[name].as_str().unwrap());
+        let everywhere = format!("HttpOnly; SameSite=Lax{secure}");
+        let inside = format!("Path=/api/auth; HttpOnly; SameSite=Lax{secure}");
+        let set = [
+            format!("identity={token}; Max-Age=900; Path=/; {everywhere}"),
+            format!("refresh={refresh}; Max-Age=3600; {inside}"),
+        ];
+        assert_eq!(cookies(&answer), set, "{host}");
+        let out = browser.request(Method::POST, "/api/auth/logout");
+        let out = Http::send("logout".into(), out).await.unwrap().expect(204);
+        let gone =
+            [format!("identity=; Max-Age=0; Path=/; {everywhere}"), format!("refresh=; Max-Age=0; {inside}")];
+        assert_eq!(cookies(&out), gone, "{host}");
     }
     let wrong = user.http.post("/api/auth/login", &login_body("sujin01", "wrong")).await.unwrap();
     assert!(!wrong.expect(401).headers.contains_key("set-cookie"));

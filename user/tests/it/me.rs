@@ -59,7 +59,7 @@ async fn a_deleted_account_has_no_profile() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let user = TestUser::start().await;
-    user.http.get("/api/users/you").await.unwrap().problem(404, "no-such-route");
+    user.http.get("/api/nothing").await.unwrap().problem(404, "no-such-route");
     let answer = user.http.post("/api/users/me", &json!({})).await.unwrap();
     assert!(answer.headers["allow"].to_str().unwrap().contains("GET"));
     answer.problem(405, "method-not-allowed");

@@ -48,7 +48,7 @@ impl TestNotice {
         let config: Config = own.unwrap();
         let other =
             Config { kafka: Kafka { instance: "user-2".into(), ..config.kafka.clone() }, ..config.clone() };
-        let other = serve(other, &user.stop).await;
+        let other = Http::new(serve(&other, &user.stop).await);
         let producer = Producer::new(&config.kafka).unwrap();
         Self { user, other, config, producer }
     }
