@@ -168,9 +168,9 @@ async fn the_first_key_file_signs_and_all_are_published() {
     }
     let same = [files[0].clone(), files[1].clone(), files[0].clone()];
     for (wrong, why) in [
-        (&[][..], "no key file"),
+        (&[][..], "no key"),
         (&[folder.join("nothing")], "nothing"),
-        (&same, "the same key stands before it"),
+        (&same, "stands there twice"),
     ] {
         let error = format!("{:#}", key::Keyring::read(wrong).unwrap_err());
         assert!(error.contains(why), "{error}");
