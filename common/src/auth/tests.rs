@@ -167,11 +167,9 @@ async fn the_first_key_file_signs_and_all_are_published() {
         }
     }
     let same = [files[0].clone(), files[1].clone(), files[0].clone()];
-    for (wrong, why) in [
-        (&[][..], "no key"),
-        (&[folder.join("nothing")], "nothing"),
-        (&same, "stands there twice"),
-    ] {
+    for (wrong, why) in
+        [(&[][..], "no key"), (&[folder.join("nothing")], "nothing"), (&same, "stands there twice")]
+    {
         let error = format!("{:#}", key::Keyring::read(wrong).unwrap_err());
         assert!(error.contains(why), "{error}");
     }

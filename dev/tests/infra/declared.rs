@@ -71,7 +71,9 @@ fn groups(code: &str) -> BTreeMap<String, Group> {
                 group.flattened.extend(path.rsplit(':').next().map(str::to_owned));
             } else if let Some(env) = inside.split_once("env = \"").and_then(|(_, rest)| rest.split_once('"'))
             {
-                let optional = inside.contains("default_value") || kind.starts_with("Option<");
+                // clap takes an empty list unless it is told otherwise.
+                let is_list = kind.starts_with("Vec<") && !inside.contains("required = true");
+                let optional = inside.contains("default_value") || kind.starts_with("Option<") || is_list;
                 group.own.push((env.0.to_owned(), !optional));
             }
         }
