@@ -27,6 +27,8 @@ pub(crate) struct Room {
     touched: Mutex<Vec<UserId>>,
     /// Tickets whose holders asked since the last tick, and those whose streams are new.
     heard: Mutex<[Vec<Ticket>; 2]>,
+    /// A tick has passed.
+    pub(crate) ticked: Notify,
     /// There is something to tell.
     pub(super) news: Notify,
     /// Rounds that the streams were told in.
@@ -53,6 +55,7 @@ impl Room {
             seats: Mutex::default(),
             touched: Mutex::default(),
             heard: Mutex::default(),
+            ticked: Notify::new(),
             news: Notify::new(),
             round: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),

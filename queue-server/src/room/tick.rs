@@ -79,6 +79,7 @@ async fn tick_and_follow(app: &App, room: &Room) {
         room.looks.begin();
         if Instant::now() >= due {
             let has_more = tick(app, room).await;
+            room.ticked.notify_one();
             due = Instant::now() + if room.is_closed.load(Ordering::Relaxed) { LOOK } else { pause };
             if has_more {
                 due = Instant::now();
@@ -122,11 +123,11 @@ async fn tick(app: &App, room: &Room) -> bool {
     false
 }
 
-/// Stamps those of whom something was heard, beside the looks: nobody's poll waits for it. What fails comes again: with the
-/// next poll, or the next sign of life.
+/// Stamps those of whom something was heard, after each tick and beside the looks: nobody's poll waits for it. What fails
+/// comes again: with the next poll, or the next sign of life.
 async fn stamp(app: &App, room: &Room) {
     loop {
-        tokio::time::sleep(Duration::from_millis(app.config.tick_ms.into())).await;
+        room.ticked.notified().await;
         for how in [Heard::Poll, Heard::Live] {
             let tickets = room.take_heard(how);
             if let Err(error) = app.store.present(room.product, how == Heard::Live, &tickets).await {

@@ -146,7 +146,7 @@ async fn what_makes_no_sense_is_refused_field_by_field_and_changes_nothing() {
         ("GET", "admitted?cursor=17", Value::Null, "cursor"),
         ("GET", "admitted?cursor=r.1.2.3", Value::Null, "cursor"),
         ("GET", "admitted?cursor=x.1.2", Value::Null, "cursor"),
-        ("GET", "waiting?page=2", Value::Null, "query"),
+        ("GET", "waiting?page=2", Value::Null, "page"),
     ] {
         let answer = ask(&shop.manager(), method, ROOM, what, &body).await;
         let problem = answer.problem(400, "validation-failed");

@@ -188,7 +188,8 @@ pub(super) async fn by_login_id(pg: &PgPool, login_id: &str) -> Result<Option<(U
     Ok(account.fetch_optional(pg).await?.map(|account| (account.user_id, account.role)))
 }
 
-/// Sets a new password's hash; false where the account has gone, or another password than that of `known`.
+/// Sets a new password's hash; false where the account has gone, or another password than that of `known`. The moment of
+/// the change names the password, and so is always a later one.
 pub(crate) async fn set_password(
     tx: &mut PgConnection,
     user: UserId,
@@ -196,7 +197,8 @@ pub(crate) async fn set_password(
     now: Time,
 ) -> Result<bool, Error> {
     let set = sqlx::query!(
-        "UPDATE account SET password_hash = $3, password_changed_at = $4, updated_at = $4, updated_by = user_id::text
+        "UPDATE account SET password_hash = $3, updated_at = $4, updated_by = user_id::text,
+             password_changed_at = greatest($4, password_changed_at + interval '1 microsecond')
          WHERE user_id = $1 AND password_changed_at = $2 AND deleted_at IS NULL",
         user.0,
         known,

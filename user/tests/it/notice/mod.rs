@@ -182,9 +182,9 @@ impl TestNotice {
 async fn open_accounts(pg: &PgPool, count: i32) {
     sqlx::query(
         "INSERT INTO account (user_id, login_id, password_hash, username, nickname, phone_number, shipping_address, role,
-                              created_at, created_by, updated_at, updated_by)
+                              created_at, created_by, updated_at, updated_by, password_changed_at)
          SELECT n, 'shopper' || n, '!', 'Kim', 'kim', '010-0000-0000', 'Seoul', 'CUSTOMER',
-                now(), 'system', now(), 'system'
+                now(), 'system', now(), 'system', now()
          FROM generate_series(1, $1) AS n",
     )
     .bind(count)
