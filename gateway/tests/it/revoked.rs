@@ -160,10 +160,10 @@ impl Drop for Own {
     }
 }
 
-/// Calls of GET at a server since its start.
+/// Calls of SMEMBERS at a server since its start: one of each read of what was revoked, and of nothing else.
 async fn reads(room: &Room) -> u64 {
     let text = room.0.command_stats().await.unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("cmdstat_get:calls="));
+    let line = text.lines().find_map(|line| line.strip_prefix("cmdstat_smembers:calls="));
     line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
 }
 
