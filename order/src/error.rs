@@ -112,6 +112,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The failure of a read that several requests waited for, as one of them answers it.
+    pub(crate) fn of_another(failed: &Self) -> Self {
+        match failed {
+            Self::UnknownProduct(id) => Self::UnknownProduct(*id),
+            Self::Unavailable(code, cause) => Self::Unavailable(code, anyhow::anyhow!("{cause:#}")),
+            other => Self::Internal(anyhow::anyhow!("{other:?}")),
+        }
+    }
+
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid(_) | Self::TotalTooLarge => (StatusCode::BAD_REQUEST, "validation-failed"),

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use common::outbox::Nudge;
 use common::pg;
@@ -26,6 +27,9 @@ const BATCH_MAX: usize = 128;
 /// Orders that wait at most; more are refused at once. At the rate that the platform is built for this is a fifth of a
 /// second.
 const WAITING_MAX: usize = 1_024;
+/// An order waits this long at most for its batch to begin: where the database is so slow, a refusal now is worth more
+/// to the buyer than an order after the request was given up.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Events that wait for the log at most: the broker is away, or slower than the orders. New orders are refused then,
 /// rather than promised a decision that is many seconds away.
 const UNSENT_MAX: i64 = 50_000;
@@ -63,6 +67,7 @@ struct Queue {
 #[derive(Debug)]
 struct Request {
     wanted: Wanted,
+    since: Instant,
     reply: oneshot::Sender<Result<Placed, Error>>,
 }
 
@@ -100,7 +105,7 @@ impl Placer {
             if queue.waiting.len() >= WAITING_MAX {
                 return Err(Error::Unavailable("overloaded", anyhow::anyhow!("{WAITING_MAX} orders wait")));
             }
-            queue.waiting.push_back(Request { wanted, reply });
+            queue.waiting.push_back(Request { wanted, since: Instant::now(), reply });
             !std::mem::replace(&mut queue.busy, true)
         };
         if begin {
@@ -114,9 +119,12 @@ impl Placer {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What waits now, or nothing; then nobody works on it any more.
+    /// What waits now, or nothing; then nobody works on it any more. Who has waited too long is refused.
     fn next(&self) -> Vec<Request> {
         let mut queue = self.queue();
+        while let Some(late) = queue.waiting.pop_front_if(|request| request.since.elapsed() > WAIT_MAX) {
+            late.send(Err(Error::Unavailable("overloaded", anyhow::anyhow!("waited for {WAIT_MAX:?}"))));
+        }
         let count = queue.waiting.len().min(BATCH_MAX);
         queue.busy = count > 0;
         queue.waiting.drain(..count).collect()

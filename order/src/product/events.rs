@@ -28,6 +28,6 @@ pub async fn run(app: App, source: Source, stop: Stop) {
 pub async fn apply(app: &App, records: &[Received<ProductSnapshot>]) -> anyhow::Result<()> {
     let snapshots: Vec<ProductSnapshot> = records.iter().map(|record| record.event.clone()).collect();
     store::keep(&app.pg, &snapshots, app.clock.now()).await?;
-    app.known.forget(&snapshots);
+    app.known.forget(&snapshots).await;
     Ok(())
 }

@@ -9,56 +9,42 @@ pub mod events;
 pub mod store;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use common::wire::id::ProductId;
 use common::wire::product::ProductSnapshot;
+use moka::future::Cache;
 
 use crate::app::App;
 use crate::error::Error;
 
-/// In a rush all orders are for the same few products: they are read from the table this often, not for every order.
-/// Another replica may have newer facts meanwhile. That is harmless: the stock decides price, limit and window anew.
+/// In a rush all orders are for the same few products: they are read from the table this often, not for every order,
+/// and by one of those that need them at the same time: a slow table never keeps more than one connection busy with
+/// a product, and leaves the others to the orders. Another replica may have newer facts meanwhile. That is harmless:
+/// the stock decides price, limit and window anew.
 const FRESH: Duration = Duration::from_millis(200);
 /// Products kept at most.
-const KNOWN_MAX: usize = 1_000;
+const KNOWN_MAX: u64 = 1_000;
 
 /// Products read just now. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Known(Arc<Mutex<Read>>);
-
-/// Products, and when each was read.
-type Read = HashMap<ProductId, (Instant, Arc<ProductSnapshot>)>;
+#[derive(Debug, Clone)]
+pub struct Known(Cache<ProductId, Arc<ProductSnapshot>>);
 
 /// Products by id.
 pub type Products = HashMap<ProductId, Arc<ProductSnapshot>>;
 
+impl Default for Known {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(KNOWN_MAX).time_to_live(FRESH).build())
+    }
+}
+
 impl Known {
-    fn lock(&self) -> MutexGuard<'_, Read> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fresh(&self, ids: &[ProductId]) -> Products {
-        let known = self.lock();
-        let fresh = ids.iter().filter_map(|id| known.get(id).filter(|(read, _)| read.elapsed() < FRESH));
-        fresh.map(|(_, product)| (product.product_id, Arc::clone(product))).collect()
-    }
-
-    fn learn(&self, read: Instant, products: &Products) {
-        let mut known = self.lock();
-        if known.len() >= KNOWN_MAX {
-            known.clear();
-        }
-        known.extend(products.iter().map(|(id, product)| (*id, (read, Arc::clone(product)))));
-    }
-
     /// They changed.
-    fn forget(&self, changed: &[ProductSnapshot]) {
-        let mut known = self.lock();
+    async fn forget(&self, changed: &[ProductSnapshot]) {
         for product in changed {
-            known.remove(&product.product_id);
+            self.0.invalidate(&product.product_id).await;
         }
     }
 }
@@ -68,27 +54,21 @@ impl Known {
 /// # Errors
 /// [`Error::UnknownProduct`]; [`Error::Unavailable`] when a product is missing here and cannot be asked for.
 pub async fn find(app: &App, ids: &[ProductId]) -> Result<Products, Error> {
-    let mut products = app.known.fresh(ids);
-    let missing: Vec<ProductId> = ids.iter().copied().filter(|id| !products.contains_key(id)).collect();
-    if missing.is_empty() {
-        return Ok(products);
+    let mut products = Products::with_capacity(ids.len());
+    for &id in ids {
+        let product = app.known.0.try_get_with(id, read(app, id)).await;
+        products.insert(id, product.map_err(|failed| Error::of_another(&failed))?);
     }
-    let read = Instant::now();
-    let mut found: Products = store::find(&app.pg, &missing)
-        .await?
-        .into_iter()
-        .map(|(id, product)| (id, Arc::new(product)))
-        .collect();
-    for id in missing {
-        if let Entry::Vacant(unknown) = found.entry(id) {
-            let snapshot = ask(app, id).await?;
-            store::keep(&app.pg, std::slice::from_ref(&snapshot), app.clock.now()).await?;
-            unknown.insert(Arc::new(snapshot));
-        }
-    }
-    app.known.learn(read, &found);
-    products.extend(found);
     Ok(products)
+}
+
+async fn read(app: &App, id: ProductId) -> Result<Arc<ProductSnapshot>, Error> {
+    if let Some(product) = store::find(&app.pg, id).await? {
+        return Ok(Arc::new(product));
+    }
+    let snapshot = ask(app, id).await?;
+    store::keep(&app.pg, std::slice::from_ref(&snapshot), app.clock.now()).await?;
+    Ok(Arc::new(snapshot))
 }
 
 async fn ask(app: &App, id: ProductId) -> Result<ProductSnapshot, Error> {

@@ -1,6 +1,6 @@
 //! Rows of `product_copy`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use common::wire::Time;
 use common::wire::id::ProductId;
@@ -8,22 +8,18 @@ use common::wire::product::ProductSnapshot;
 use sqlx::PgPool;
 use sqlx::types::Json;
 
-/// The known ones among the products.
+/// A product, when it is known.
 ///
 /// # Errors
 /// The database's.
-pub async fn find(
-    pool: &PgPool,
-    ids: &[ProductId],
-) -> Result<HashMap<ProductId, ProductSnapshot>, sqlx::Error> {
-    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!(
-        r#"SELECT snapshot AS "snapshot: Json<ProductSnapshot>" FROM product_copy WHERE product_id = ANY($1)"#,
-        &ids,
+pub async fn find(pool: &PgPool, id: ProductId) -> Result<Option<ProductSnapshot>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT snapshot AS "snapshot: Json<ProductSnapshot>" FROM product_copy WHERE product_id = $1"#,
+        id.0,
     )
-    .fetch_all(pool)
+    .fetch_optional(pool)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.snapshot.0.product_id, row.snapshot.0)).collect())
+    Ok(row.map(|row| row.snapshot.0))
 }
 
 /// Keeps what is newer than what is known.

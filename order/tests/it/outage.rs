@@ -113,7 +113,8 @@ async fn with_a_slow_database_orders_are_refused_before_they_pile_up() {
     test.product(1).await;
     let people: Vec<_> = (1..=1_500).map(|user| test.shopper(user).with_pass(1, 1).http.key("k")).collect();
     let body = order_of(&[(1, 1)]);
-    wire.delay(Duration::from_millis(40));
+    // Longer than a product is known: all of them find that its facts are to be read.
+    wire.delay(Duration::from_millis(120));
     let answers = join_all(people.iter().map(|http| http.post("/api/orders", &body))).await;
     wire.delay(Duration::ZERO);
     let (mut accepted, mut refused) = (0, 0);
