@@ -5,6 +5,7 @@
 //! - [`http`]: accept loop, extractors, problem answers, access log, health and metrics endpoints.
 //! - `pg`, `redis`, `kafka`, `outbox`: a service's stores and its log, each behind the feature of its name.
 //! - `dead_letter`: records that nobody could use: kept, listed, sent again.
+//! - [`pool`]: work that takes a core, bounded.
 //! - [`client`]: calls from one service to another. [`cli`]: the command line of a service with tools.
 //! - [`draw`]: the order of a line that is drawn by lot.
 //! - [`clock`], [`config`], [`mod@metrics`], [`stop`], [`telemetry`]: time, settings, figures, life time, logs.
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod outbox;
 #[cfg(feature = "pg")]
 pub mod pg;
+pub mod pool;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod stop;

@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) redis_database: u16,
     pub(crate) topic_prefix: String,
     pub(crate) web: PathBuf,
+    /// The folder of uploaded pictures.
+    pub(crate) images: PathBuf,
 }
 
 /// One instance of each service, or as many as asked for.
@@ -110,6 +112,7 @@ impl Plan {
                 ("PRODUCT_LISTEN", listen),
                 ("REDIS_URL", self.redis()),
                 ("QUEUE_URL", self.first("queue-server")),
+                ("IMAGE_STORE", path(&self.images)),
             ],
             "order" => self.order(listen),
             "queue-server" => vec![

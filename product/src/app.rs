@@ -10,6 +10,7 @@ use sqlx::postgres::PgPool;
 
 use crate::catalog::pages::Pages;
 use crate::error::Error;
+use crate::image::http::Images;
 use crate::import::remote::Hosts;
 use crate::import::work::Bell;
 use crate::search::http::Answers;
@@ -30,6 +31,8 @@ pub struct App {
     pub answers: Answers,
     /// Product pages of the last second.
     pub pages: Pages,
+    /// Pictures.
+    pub images: Images,
     /// Wakes this process's importers.
     pub imports: Bell,
     /// What imports may read.

@@ -1,10 +1,11 @@
 //! Settings of the product service. Environment only.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 
-use clap::Parser;
+use clap::{Args, Parser};
 use common::clock::Clock;
-use common::config::{Kafka, Pg, Redis, Telemetry, Trust};
+use common::config::{Kafka, Pg, Redis, Secret, Telemetry, Trust};
 
 use crate::import::remote::Hosts;
 
@@ -34,10 +35,39 @@ pub struct Config {
     /// Where ended logins are told. Served without it, by what was last known.
     #[command(flatten)]
     pub redis: Redis,
+    /// Pictures.
+    #[command(flatten)]
+    pub images: Pictures,
     /// Logs.
     #[command(flatten)]
     pub telemetry: Telemetry,
     /// Where time comes from; a test holds it.
     #[arg(skip = Clock::system())]
     pub clock: Clock,
+}
+
+/// Pictures: where they are kept, and how much may be spent on them.
+#[derive(Debug, Clone, Args)]
+pub struct Pictures {
+    /// `s3://BUCKET`, or a folder, which all replicas must share.
+    #[arg(long, env = "IMAGE_STORE", default_value = "images")]
+    pub image_store: String,
+    /// Address of the bucket's server, `http://host:port`; Amazon's when absent.
+    #[arg(long, env = "IMAGE_S3_ENDPOINT")]
+    pub image_s3_endpoint: Option<String>,
+    /// The bucket's region.
+    #[arg(long, env = "IMAGE_S3_REGION", default_value = "us-east-1")]
+    pub image_s3_region: String,
+    /// Access key; without it, that of the machine's role.
+    #[arg(long, env = "IMAGE_S3_KEY_ID")]
+    pub image_s3_key_id: Option<String>,
+    /// Its secret.
+    #[arg(long, env = "IMAGE_S3_SECRET")]
+    pub image_s3_secret: Option<Secret<String>>,
+    /// Pictures that are read and written anew at once: a core for up to a second and at most 500 MB each.
+    #[arg(long, env = "IMAGE_PARALLEL", default_value = "1")]
+    pub image_parallel: NonZeroUsize,
+    /// Pictures that may wait for their turn, 10 MB each; more get 503.
+    #[arg(long, env = "IMAGE_WAITING_MAX", default_value_t = 16)]
+    pub image_waiting_max: usize,
 }

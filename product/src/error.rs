@@ -21,6 +21,15 @@ pub enum Error {
     /// No such product, or it was withdrawn.
     #[error("there is no such product")]
     UnknownProduct,
+    /// No such picture, or it was removed.
+    #[error("there is no such image")]
+    UnknownImage,
+    /// Too many pictures wait to be read.
+    #[error("too many images at once; try again soon")]
+    Busy,
+    /// The store of pictures cannot answer now.
+    #[error("not able to answer now; try again soon")]
+    ImageStore(#[source] anyhow::Error),
     /// It was changed since the client saw it.
     #[error("it was changed since the version that If-Match names; read it again")]
     Outdated,
@@ -75,6 +84,9 @@ impl Error {
             Self::UnknownCompany => (StatusCode::NOT_FOUND, "unknown-company"),
             Self::UnknownCategory => (StatusCode::NOT_FOUND, "unknown-category"),
             Self::UnknownProduct => (StatusCode::NOT_FOUND, "unknown-product"),
+            Self::UnknownImage => (StatusCode::NOT_FOUND, "unknown-image"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::ImageStore(_) => (StatusCode::SERVICE_UNAVAILABLE, "image-store-unavailable"),
             Self::Outdated => (StatusCode::PRECONDITION_FAILED, "outdated"),
             Self::CategoryExists => (StatusCode::CONFLICT, "category-exists"),
             Self::CategoryInUse => (StatusCode::CONFLICT, "category-in-use"),
@@ -100,6 +112,8 @@ impl From<Error> for Failure {
             Error::SaleStarted(ref errors) => {
                 Self { errors: errors.clone(), ..Self::new(status, code, error.to_string()) }
             }
+            Error::Busy => Self::unavailable(code, 1, None),
+            Error::ImageStore(cause) => Self::unavailable(code, 1, Some(format!("{cause:#}"))),
             Error::Database(cause) if pg::is_passing(&cause) => {
                 Self::unavailable("database-unavailable", 1, Some(cause.to_string()))
             }

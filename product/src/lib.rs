@@ -2,8 +2,8 @@
 //!
 //! It owns the database `product` with the tables `company`, `category`, `product`, `product_option`,
 //! `adjustment_request`, `stock`, `stock_cursor`, `stock_turn`, `reservation`, `stock_adjustment`,
-//! `stock_ledger`, `search_word`, `import`, `import_page`, `import_batch`, `import_rejection`, `room_figure`,
-//! `dead_letter` and `outbox`, and the topics `stock.decisions.v1` and `product.events.v1`. `stock.commands.v1` it shares with the order
+//! `stock_ledger`, `search_word`, `image`, `import`, `import_page`, `import_batch`, `import_rejection`, `room_figure`,
+//! `dead_letter` and `outbox`, the store of pictures, and the topics `stock.decisions.v1` and `product.events.v1`. `stock.commands.v1` it shares with the order
 //! service: both write it, only this one reads it.
 //!
 //! | room | what |
@@ -13,6 +13,7 @@
 //! | [`category`] | the tree that products hang in |
 //! | [`sale`] | where a sale stands; telling others of a new version or state |
 //! | [`search`] | finding products |
+//! | [`image`] | pictures: uploaded, kept, served, collected |
 //! | [`import`] | many products at once |
 //! | [`seller`] | what sellers see of their own |
 //! | [`stock`] | who gets a unit: one writer per partition of the commands |
@@ -28,6 +29,7 @@ pub mod config;
 pub mod error;
 pub mod etag;
 pub mod field;
+pub mod image;
 pub mod import;
 pub mod metrics;
 pub mod page;
@@ -49,6 +51,7 @@ use common::kafka::consumer::{Lag, Source};
 use common::kafka::create_topics;
 use common::kafka::producer::Producer;
 use common::outbox::{self, Nudge};
+use common::pool::Pool;
 use common::redis::Connections;
 use common::stop::Stop;
 use common::wire::event::{PRODUCT_EVENTS, QUEUE_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS};
@@ -59,6 +62,8 @@ use tokio::net::TcpListener;
 use crate::app::App;
 use crate::catalog::pages::Pages;
 use crate::config::Config;
+use crate::image::http::Images;
+use crate::image::objects::Objects;
 use crate::import::work::Bell;
 use crate::metrics::Metrics;
 use crate::search::http::Answers;
@@ -114,7 +119,9 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
         nudge: nudge.clone(),
         stop: stop.clone(),
     });
+    let pool = Pool::new(config.images.image_parallel, config.images.image_waiting_max);
     let app = App {
+        images: Images::new(Objects::open(&config.images)?, pool),
         searches: search::store::pool(&pg, config.pg.database_pool_max),
         answers: Answers::default(),
         pages: Pages::default(),
@@ -143,6 +150,7 @@ fn start(app: &App, stop: &Stop) {
     let (pg, clock) = (|| app.pg.clone(), || app.clock.clone());
     stop.spawn("turns of sales", sale::turn::run(pg(), clock(), app.nudge.clone(), stop.clone()));
     stop.spawn("changes of pages", catalog::pages::listen(pg(), app.pages.clone(), stop.clone()));
+    stop.spawn("image collection", image::collect::run(app.clone(), stop.clone()));
     for _ in 0..import::work::WORKERS {
         stop.spawn("importer", import::work::run(pg(), clock(), app.imports.clone(), stop.clone()));
     }

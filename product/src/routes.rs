@@ -5,7 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 
 use crate::app::App;
-use crate::{catalog, category, company, import, search, seller, stock};
+use crate::{catalog, category, company, image, import, search, seller, stock};
 
 /// The API. Who may call what stands beside each route.
 pub fn routes(app: App) -> Router {
@@ -33,6 +33,11 @@ pub fn routes(app: App) -> Router {
                 .get(catalog::browse::show), // holders of a right; owner, ADMIN
         )
         .route("/api/products/{id}/stock", post(stock::http::adjust)) // owner, ADMIN
+        .route(
+            "/api/images", // SELLER, ADMIN
+            post(image::http::upload).layer(DefaultBodyLimit::max(image::picture::UPLOAD_MAX_BYTES)),
+        )
+        .route("/images/{key}", get(image::http::show)) // anyone
         .route("/internal/products/{id}/snapshot", get(catalog::browse::snapshot)) // SERVICE
         .route("/api/seller/products", get(seller::http::products)) // SELLER, ADMIN: own ones
         .route("/api/seller/products/{id}/sale", get(seller::http::sale)) // owner, ADMIN

@@ -224,6 +224,18 @@ pub struct ProductView {
     pub updated_at: Time,
 }
 
+/// An uploaded picture: `GET /images/{key}` serves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageView {
+    /// What products refer to it by: 64 hex digits.
+    pub key: String,
+    /// Width of its largest size, in pixels.
+    pub width: u32,
+    /// Height of its largest size, in pixels.
+    pub height: u32,
+}
+
 /// A company.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -55,6 +55,7 @@ impl Stack {
             redis_database: options.redis_database,
             topic_prefix: options.topic_prefix.clone(),
             web: crate::root().join("web"),
+            images: options.dir.join("images"),
         };
         let servers = servers.map(Mutex::new);
         let mut stack = Self { options, plan, services: Vec::new(), servers, seed: Value::Null };

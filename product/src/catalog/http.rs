@@ -14,7 +14,7 @@ use crate::app::{App, must_act_for, must_sell};
 use crate::error::Error;
 use crate::etag::{IfMatch, Tagged};
 use crate::sale::announce::announce;
-use crate::{category, company, search};
+use crate::{category, company, image, search};
 
 /// `POST /api/products` → 201 with the product page: a SELLER who owns the company, ADMIN.
 ///
@@ -32,6 +32,7 @@ pub async fn register(
     let company = company::store::hold(&mut tx, new.company_id).await?.ok_or(Error::UnknownCompany)?;
     must_act_for(&caller, company.user_id)?;
     category::store::hold(&mut tx, new.fields.category_code).await?;
+    image::store::want(&mut tx, &new.fields.images, &[], stamp.at).await?;
     let product = store::insert(&mut tx, &new, stamp).await?;
     search::store::learn(&mut tx, &[product.0]).await?;
     let product = told(&mut tx, product, stamp).await?;
@@ -62,6 +63,7 @@ pub async fn change(
     if change.fields.category_code != was.fields.category_code {
         category::store::hold(&mut tx, change.fields.category_code).await?;
     }
+    image::store::want(&mut tx, &change.fields.images, &was.fields.images, stamp.at).await?;
     store::update(&mut tx, &was, &change, stamp).await?;
     search::store::learn(&mut tx, &[product.0]).await?;
     let product = told(&mut tx, product, stamp).await?;

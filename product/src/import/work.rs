@@ -14,7 +14,7 @@ use super::rules::{check, external_id};
 use super::store::{self, Batch, Outcome};
 use super::{Rejection, Row};
 use crate::catalog::store::Stamp;
-use crate::{company, search};
+use crate::{company, image, search};
 
 /// Batches at once in one process: two keep PostgreSQL busy while a third is being read.
 pub const WORKERS: usize = 3;
@@ -71,10 +71,17 @@ async fn deal(db: &mut PgConnection, batch: &Batch, stamp: Stamp) -> Result<Outc
     let is_there = company::store::hold(db, batch.company).await?.is_some();
     let codes = rows.iter().filter_map(|row| i32::try_from(row.get("categoryCode")?.as_i64()?).ok());
     let codes = store::hold_categories(db, &codes.collect::<Vec<_>>()).await?;
+    let keys = rows.iter().filter_map(|row| row.get("images")?.as_array()).flatten();
+    let keys: Vec<_> = keys.filter_map(|key| Some(key.as_str()?.to_owned())).collect();
+    let images = image::store::keep(db, &keys, stamp.at).await?;
     let mut good = Vec::with_capacity(rows.len());
     for (number, row) in (batch.first_row..).zip(rows) {
         let external_id = external_id(&row);
         let checked = if is_there { check(row, batch.company, &codes, stamp.at) } else { Err(withdrawn()) };
+        let checked = checked.and_then(|row| {
+            let unknown = image::store::unknown(&row.new.fields.images, &images);
+            if unknown.is_empty() { Ok(row) } else { Err(unknown) }
+        });
         match checked {
             Ok(row) => good.push(row),
             Err(errors) => outcome.rejections.push(Rejection { row: number, external_id, errors }),

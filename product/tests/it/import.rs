@@ -91,22 +91,24 @@ async fn a_file_becomes_products_once_however_often_it_is_sent() {
 async fn bad_rows_are_named_and_the_good_ones_stored() {
     let service = Service::start().await;
     let company = service.company().await;
-    let mut rows: Vec<String> = file(5).lines().skip(1).map(str::to_owned).collect();
+    let mut rows: Vec<String> = file(6).lines().skip(1).map(str::to_owned).collect();
     rows[1] = rows[1].replace("1000,900", "1000,1001");
     rows[2] = rows[2].replace(",5,1000,", ",5,77,");
     rows[3] = rows[3].replace("sku-4", "").replace("2031-06-03", "2031-06-01");
     rows[4] = rows[4].replace("sku-5", "sku-1");
-    let started =
-        send(&service.seller(), company, format!("{HEAD}{}\n", rows.join("\n"))).await.expect(202).body;
+    let key = "0".repeat(64);
+    rows[5] += &format!(",\"[\"\"{key}\"\"]\"\n");
+    let file = format!("{},images\n{}", HEAD.trim_end(), rows.join(",\n"));
+    let started = send(&service.seller(), company, file).await.expect(202).body;
     let done = over(&service, &started).await;
-    assert_eq!(counts(&done), [5, 1, 1, 3]);
+    assert_eq!(counts(&done), [6, 1, 1, 4]);
     let rejected: Vec<_> = done["rejections"]
         .as_array()
         .unwrap()
         .iter()
         .map(|one| (one["row"].clone(), one["errors"][0]["field"].clone()))
         .collect();
-    let named = [(2, "discountedPrice"), (3, "categoryCode"), (4, "externalId")];
+    let named = [(2, "discountedPrice"), (3, "categoryCode"), (4, "externalId"), (6, "images[0]")];
     assert_eq!(rejected, named.map(|(row, field)| (json!(row), json!(field))));
     assert_eq!(done["rejections"][0]["externalId"], "sku-2");
 }

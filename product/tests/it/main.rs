@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without is there, or it fails")]
 
+mod bucket;
 mod catalog;
 mod category;
 mod company;
 mod dead_letters;
+mod image;
 mod import;
 mod rush;
 mod search;

@@ -70,6 +70,10 @@ impl Service {
         let mut config = Config::parse_from(own.iter().chain(settings));
         config.trust = issuers.trust().await;
         config.clock = testkit::clock();
+        if config.images.image_store == "images" {
+            let folder = issuers.internal_key_file.with_file_name("images");
+            config.images.image_store = folder.display().to_string();
+        }
         let pg = PgPool::connect_lazy(&database).unwrap();
         let producer = Producer::new(&config.kafka).unwrap();
         let clock = config.clock.clone();
@@ -155,9 +159,14 @@ impl Service {
             "saleStartTime": now - Duration::from_secs(57),
             "saleEndTime": now + Duration::from_secs(3_600),
             "purchaseLimit": 2,
-            "images": ["lamp.png"],
+            "images": [],
             "queue": {"count": 50, "intervalS": 10},
         })
+    }
+
+    /// The folder of pictures.
+    pub(crate) fn image_folder(&self) -> &str {
+        &self.config.images.image_store
     }
 
     /// A registered product that the stock stage has heard of.
