@@ -25,6 +25,7 @@ pub(crate) async fn step(app: &App, room: &Room) -> anyhow::Result<bool> {
             app.metrics.followed_total.inc_by(looked.steps.len() as u64);
             let touched = app.live.hearing(|heard| room.view().apply(&looked, heard));
             room.touch(touched);
+            room.changed();
             Ok(!looked.has_more && room.view().phase().0 == Phase::Following)
         }
     }

@@ -29,7 +29,9 @@ pub(crate) struct Room {
     heard: Mutex<[Vec<Ticket>; 2]>,
     /// A tick has passed.
     pub(crate) ticked: Notify,
-    /// There is something to tell.
+    /// Somebody was touched.
+    pub(super) touches: Notify,
+    /// The room was looked at: there may be something to tell everybody.
     pub(super) news: Notify,
     /// Rounds that the streams were told in.
     pub(super) round: AtomicU32,
@@ -56,6 +58,7 @@ impl Room {
             touched: Mutex::default(),
             heard: Mutex::default(),
             ticked: Notify::new(),
+            touches: Notify::new(),
             news: Notify::new(),
             round: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
@@ -95,6 +98,11 @@ impl Room {
     /// Has these told how they stand.
     pub(crate) fn touch(&self, users: impl IntoIterator<Item = UserId>) {
         lock(&self.touched).extend(users);
+        self.touches.notify_one();
+    }
+
+    /// Says that the memory has changed.
+    pub(super) fn changed(&self) {
         self.news.notify_one();
     }
 

@@ -103,9 +103,10 @@ impl Seat {
         Self { number, caller, inner: Mutex::new(inner) }
     }
 
-    /// The state as told last.
+    /// The state as told last, or as about to be told.
     pub(super) fn state(&self) -> Option<QueueState> {
-        lock(&self.inner).state
+        let inner = lock(&self.inner);
+        if let Next::Said(said) = &inner.next { Some(said.state) } else { inner.state }
     }
 
     /// Whether somebody who stands there was told something else.

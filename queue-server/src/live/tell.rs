@@ -30,14 +30,24 @@ const WALK: usize = 500;
 /// Shoppers who are looked up at once.
 const ASKED_MAX: usize = 64;
 
-/// Tells a room's listeners for ever.
+/// Tells a room's listeners for ever. What happened to somebody does not wait until everybody was told of the opening.
 pub(crate) async fn run(app: &App, room: &Room) {
+    tokio::join!(each(app, room), all(app, room));
+}
+
+async fn each(app: &App, room: &Room) {
+    loop {
+        room.touches.notified().await;
+        own(app, room).await;
+    }
+}
+
+async fn all(app: &App, room: &Room) {
     let mut told: Option<Notice> = None;
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let is_round = tokio::select! { () = room.news.notified() => false, _ = rounds.tick() => true };
-        own(app, room).await;
         let notice = room.view().notice();
         if told.as_ref() != Some(&notice) {
             everybody(room, &notice).await;
@@ -45,6 +55,8 @@ pub(crate) async fn run(app: &App, room: &Room) {
         }
         if is_round {
             round(app, room).await;
+            // For those about whom the store did not answer.
+            room.touches.notify_one();
         }
     }
 }
@@ -79,7 +91,7 @@ async fn own(app: &App, room: &Room) {
     let answers = stream::iter(asked).map(|user| ask(app, room, user)).buffer_unordered(ASKED_MAX);
     let failed: Vec<UserId> = answers.filter_map(async |failed| failed).collect().await;
     if !failed.is_empty() {
-        // Again with the next round or the next news.
+        // Again with the next round or the next touch.
         room.keep(failed);
     }
 }

@@ -237,16 +237,18 @@ impl Room<'_> {
         let end = self.buy(buyer).await;
         ensure!(end == End::Paid, "the buyer's journey: {}", end.name());
         let bought = began.elapsed();
-        let (mut told, mut last) = (HashSet::new(), start);
+        let (mut told, mut first, mut last) = (HashSet::new(), None, start);
         let until = Instant::now() + NEWS_MAX;
         while told.len() < waiting {
             let Some((person, state, at)) = self.crowds.next(until).await? else { break };
             if state == QueueState::SoldOut && told.insert(person) {
+                first.get_or_insert(at);
                 last = at;
             }
         }
-        let all = (last - start) as f64 / 1e6;
-        let wait = all - bought.as_secs_f64();
+        let after = |at: i64| (at - start) as f64 / 1e6 - bought.as_secs_f64();
+        let (all, wait) = ((last - start) as f64 / 1e6, after(last));
+        part.seen("last unit sold → the first of them is told", first.map_or(0.0, after), "s");
         part.asked("last unit sold → all are told", wait, "s", Asked::AtMost(2.0));
         part.seen("from the order's first request on", all, "s");
         part.asked("not told within 30 s", (waiting - told.len()) as f64, "", Asked::AtMost(0.0));
