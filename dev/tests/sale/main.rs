@@ -10,6 +10,7 @@ mod chaos;
 mod crash;
 mod dashboard;
 mod letters;
+mod logins;
 mod proof;
 #[path = "../infra/dashboard.rs"]
 mod queries;

@@ -4,6 +4,7 @@
 mod board;
 mod gateway;
 mod load;
+mod login;
 mod notices;
 mod orders;
 mod process;
@@ -44,6 +45,8 @@ enum What {
     Notices(notices::Args),
     /// The gateway beside HAProxy and nginx: cost, added latency, overload, live streams. Needs no running platform.
     Gateway(gateway::Args),
+    /// Logins through the gateway, beside argon2 alone on the same machine.
+    Login,
 }
 
 /// Runs one.
@@ -54,6 +57,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
         What::Orders(wanted) => orders::run(&args.stack, wanted, time).await?,
         What::Notices(wanted) => notices::run(&Stack::read(&args.stack)?, wanted).await?,
         What::Gateway(wanted) => gateway::run(wanted, time).await?,
+        What::Login => login::run(&Stack::read(&args.stack)?, time).await?,
     };
     report::say(&board.table());
     if let Some(path) = &args.json {
