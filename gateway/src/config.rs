@@ -59,7 +59,7 @@ pub struct Config {
     /// Connections of clients at once; one more gets 503. An idle one costs some 5 KiB.
     #[arg(long, env = "GATEWAY_CONNECTIONS_MAX", default_value_t = 100_000)]
     pub connections_max: usize,
-    /// The same for one address, behind which there may be a whole office. This machine's own are not counted.
+    /// The same for one address, behind which there may be a whole office. Our own proxies may have all.
     #[arg(long, env = "GATEWAY_ADDRESS_CONNECTIONS_MAX", default_value_t = 2_000)]
     pub address_connections_max: usize,
     /// A request head must have arrived this long after its first byte, in milliseconds; the first byte this long after
@@ -90,7 +90,7 @@ pub struct Config {
     /// How often accounts and addresses may ask, as a multiple of what the route table says.
     #[arg(long, env = "GATEWAY_RATE_FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub rate_factor: u32,
-    /// No limits of rate for clients on loopback addresses: a load test comes from there.
+    /// No limits of rate, and of connections of one address, for clients on loopback addresses: a load test comes from there.
     #[arg(long, env = "GATEWAY_LOOPBACK_EXEMPT", default_value_t = false, action = ArgAction::Set)]
     pub loopback_exempt: bool,
     /// How callers are recognised.

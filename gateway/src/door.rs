@@ -5,26 +5,31 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use common::http::accept;
 use common::stop::Stop;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use ipnet::IpNet;
 use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::body::{Body, Reply};
 use crate::browser::facing;
 use crate::call::Arrived;
 use crate::config::Config;
+use crate::error::Error;
+use crate::refusal::refusal;
 use crate::socket::{Patience, Socket};
 
 /// A request's head in bytes. (hyper takes at most 100 headers by itself.)
@@ -35,11 +40,6 @@ const READ_MAX_BYTES: usize = 64 << 10;
 const DRAIN_MAX: Duration = Duration::from_secs(8);
 /// Connections that a worker has not yet taken.
 const HANDED_MAX: usize = 1_024;
-/// What somebody hears who is one too many.
-const ONE_TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-    connection: close\r\nretry-after: 1\r\ncontent-length: 134\r\n\r\n\
-    {\"type\":\"/problems/overloaded\",\"title\":\"Service Unavailable\",\"status\":503,\
-    \"code\":\"overloaded\",\"detail\":\"too many connections at once\"}";
 
 /// What a connection's requests go into.
 pub trait Stack:
@@ -72,6 +72,8 @@ pub async fn serve<S: Stack>(
         open,
         all_max: config.connections_max,
         each_max: config.address_connections_max,
+        loopback_exempt: config.loopback_exempt,
+        proxies: config.trusted_proxies.as_slice().into(),
         each: Arc::default(),
     };
     let mut next = 0;
@@ -81,7 +83,7 @@ pub async fn serve<S: Stack>(
         let Ok(mut socket) = socket.into_std() else { continue };
         let Some(counted) = counts.one_more(peer) else {
             // A new connection's buffer is empty: it is written, or the client is gone.
-            socket.write_all(ONE_TOO_MANY).ok();
+            socket.write_all(&refusal(Error::TooManyConnections)).ok();
             continue;
         };
         next = (next + 1) % workers.len();
@@ -101,16 +103,21 @@ struct Counts {
     open: IntGauge,
     all_max: usize,
     each_max: usize,
+    loopback_exempt: bool,
+    /// Behind one of them is everybody.
+    proxies: Arc<[IpNet]>,
     each: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Counts {
-    /// `None` when it would be one too many. This machine itself may have as many as it likes.
+    /// `None` when it would be one too many.
     fn one_more(&self, peer: IpAddr) -> Option<Counted> {
         if usize::try_from(self.open.get()).unwrap_or(0) >= self.all_max {
             return None;
         }
-        if !peer.is_loopback() {
+        let is_exempt = (self.loopback_exempt && peer.is_loopback())
+            || self.proxies.iter().any(|proxy| proxy.contains(&peer));
+        if !is_exempt {
             let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
             let count = each.entry(peer).or_default();
             if *count >= self.each_max {
@@ -119,6 +126,7 @@ impl Counts {
             *count += 1;
         }
         self.open.inc();
+        let peer = (!is_exempt).then_some(peer);
         Some(Counted { open: self.open.clone(), each: Arc::clone(&self.each), peer })
     }
 }
@@ -127,20 +135,19 @@ impl Counts {
 struct Counted {
     open: IntGauge,
     each: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    peer: IpAddr,
+    /// Where it counts as one of so many.
+    peer: Option<IpAddr>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.open.dec();
-        if self.peer.is_loopback() {
-            return;
-        }
+        let Some(peer) = self.peer else { return };
         let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = each.get_mut(&self.peer) {
+        if let Some(count) = each.get_mut(&peer) {
             *count -= 1;
             if *count == 0 {
-                each.remove(&self.peer);
+                each.remove(&peer);
             }
         }
     }
@@ -184,26 +191,44 @@ async fn work<S: Stack>(mut handed: mpsc::Receiver<Handed>, stack: S, terms: Ter
     let mut server = http1::Builder::new();
     // The socket has the deadlines.
     server.header_read_timeout(None).max_header_size(HEAD_MAX_BYTES).max_buf_size(READ_MAX_BYTES);
-    let graceful = GracefulShutdown::new();
+    // Of this thread alone, so that no request waits for a lock that another thread holds.
+    let (drain, sockets) = (CancellationToken::new(), TaskTracker::new());
     while let Some(Handed { socket, peer, counted }) = handed.recv().await {
         let Ok(socket) = TcpStream::from_std(socket) else { continue };
-        let socket = Socket::new(socket, patience);
+        let socket = Socket::new(socket, patience, (counted, sockets.token()));
         let (turns, facing) = (socket.turns(), facing(stack.clone(), peer, &origins));
         let service = service_fn(move |request| {
-            let busy = turns.begin();
+            let mut busy = turns.begin();
             let answer = facing.clone().call(request);
-            async move { answer.await.map(|response| response.map(|body| Reply::new(body, busy))) }
+            async move {
+                let response = answer.await?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    busy.stay();
+                }
+                Ok::<_, Infallible>(response.map(|body| Reply::new(body, busy)))
+            }
         });
-        let connection = graceful.watch(server.serve_connection(TokioIo::new(socket), service));
+        let connection = server.serve_connection(TokioIo::new(socket), service).with_upgrades();
+        let drain = drain.clone();
         stop.spawn("connection", async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = drain.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "connection ended");
             }
-            drop(counted);
         });
     }
+    drain.cancel();
+    sockets.close();
     // What does not end in time ends with the thread's runtime.
-    if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(DRAIN_MAX, sockets.wait()).await.is_err() {
         tracing::warn!("requests in flight did not end in time");
     }
 }

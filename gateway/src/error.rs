@@ -16,6 +16,18 @@ pub enum Error {
     /// Headers that contradict each other.
     #[error("the request {0}")]
     BadHeader(&'static str),
+    /// A request head that is no HTTP/1.
+    #[error("the request's first line and headers are not HTTP/1.1, or say in two ways where the body ends")]
+    HeadUnreadable,
+    /// More head than fits.
+    #[error("the request's first line and headers are more than 32 KiB, or more than 100 headers")]
+    HeadTooLarge,
+    /// A head that began and did not end in time.
+    #[error("the request's headers took too long to arrive")]
+    HeadTooSlow,
+    /// One connection more than the gateway, or one address, may have.
+    #[error("too many connections at once")]
+    TooManyConnections,
     /// Not in the route table.
     #[error("there is nothing at this path")]
     NoSuchRoute,
@@ -112,6 +124,9 @@ impl Error {
         match self {
             Self::BadPath(_) => (StatusCode::BAD_REQUEST, "bad-path"),
             Self::BadHeader(_) => (StatusCode::BAD_REQUEST, "bad-header"),
+            Self::HeadUnreadable => (StatusCode::BAD_REQUEST, "head-unreadable"),
+            Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large"),
+            Self::HeadTooSlow => (StatusCode::REQUEST_TIMEOUT, "head-too-slow"),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no-such-route"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
             Self::NotYetBuilt => (StatusCode::NOT_IMPLEMENTED, "not-yet-built"),
@@ -126,7 +141,7 @@ impl Error {
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow"),
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "body-unreadable"),
-            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Overloaded | Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::UpstreamBusy => (StatusCode::SERVICE_UNAVAILABLE, "upstream-busy"),
             Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests"),
             Self::LimitsUnknown => (StatusCode::SERVICE_UNAVAILABLE, "limits-unknown"),

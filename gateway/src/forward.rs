@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use common::http::observe::REQUEST_ID;
 use common::stop::Stop;
 use http::uri::PathAndQuery;
@@ -11,14 +12,16 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::body::{Body, Download, Held, Live, Progress, Upload};
+use crate::body::{Body, Download, Held, Live, Progress, Upload, full};
 use crate::call::Call;
 use crate::error::Error;
 use crate::headers::drop_hop_by_hop;
+use crate::tunnel;
 use crate::upstream::replica::{Asked, Outcome, Picked};
 use crate::upstream::{Permit, Upstream, Upstreams};
 
@@ -78,16 +81,21 @@ impl Forward {
         Self { upstreams, worker, deadline_max, stop }
     }
 
-    /// Sends the request to the service of its route and gives back the answer, whose body still streams.
+    /// Sends the request to the service of its route and gives back the answer, whose body still streams; or a 101, behind
+    /// which a tunnel to the service begins.
     ///
     /// # Errors
     /// `upstream-busy`, `upstream-down`, `upstream-unreachable`, `bad-upstream-answer`.
-    pub async fn send(&self, call: Call) -> Result<Response<Body>, Error> {
+    pub async fn send(&self, mut call: Call) -> Result<Response<Body>, Error> {
+        let client = call.request.extensions_mut().remove::<OnUpgrade>();
         let (route, number) = (call.target.route, call.target.number);
         let upstream = self.upstreams.get(route.to).context("the route leads to no service")?;
         let permit = upstream.permit(route).await?;
         let deadline = route.deadline.map(|deadline| deadline.min(self.deadline_max));
-        let request = outgoing(call);
+        let mut request = outgoing(call);
+        if client.is_some() {
+            tunnel::mark(request.headers_mut());
+        }
         let progress = request.body().progress();
         let asked = Asked { deadline, progress: progress.clone() };
         let (answer, mut picked, line) = self.exchange(upstream, request, asked).await?;
@@ -96,6 +104,9 @@ impl Forward {
         if deadline.is_some() && outcome == Outcome::Answered && progress.is_none() {
             upstream.answered(number, took);
         }
+        if let Some(client) = client.filter(|_| tunnel::is_opened(&answer)) {
+            return Ok(self.tunnel(client, answer, (picked, permit)));
+        }
         let held = Exchange { picked, line: Some(line), progress, worker: self.worker, _permit: permit };
         let is_live = deadline.is_none();
         let mut answer = incoming(answer)?.map(|body| Download::new(body, deadline, held).boxed_unsync());
@@ -103,6 +114,23 @@ impl Forward {
             answer = answer.map(|body| Live::new(body, self.stop.clone()).boxed_unsync());
         }
         Ok(answer)
+    }
+
+    /// The service has opened a tunnel. It holds its connection, and counts as a stream, until it ends.
+    fn tunnel(
+        &self,
+        client: OnUpgrade,
+        mut answer: Response<Incoming>,
+        held: (Picked, Permit),
+    ) -> Response<Body> {
+        let (service, stop) = (hyper::upgrade::on(&mut answer), self.stop.clone());
+        self.stop.spawn("tunnel", async move {
+            tunnel::carry(client, service, stop).await;
+            drop(held);
+        });
+        let mut answer = cleaned(answer).map(|_| full(Bytes::new()));
+        tunnel::mark(answer.headers_mut());
+        answer
     }
 
     /// Sends it, and once more where that is safe: nothing of it was sent, or it only reads.
@@ -175,7 +203,7 @@ impl Forward {
         socket.set_nodelay(true)?;
         let (mut line, connection) = http1::handshake(TokioIo::new(socket)).await?;
         self.stop.spawn("connection to a service", async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "connection to a service ended");
             }
         });
@@ -235,14 +263,19 @@ fn outgoing(call: Call) -> Request<Upload> {
 
 /// The answer as the client gets it.
 fn incoming(answer: Response<Incoming>) -> Result<Response<Incoming>, Error> {
-    let (mut head, body) = answer.into_parts();
-    if head.status.is_informational() {
-        return Err(Error::BadUpstreamAnswer(anyhow::anyhow!("{} without being asked", head.status)));
+    if answer.status().is_informational() {
+        return Err(Error::BadUpstreamAnswer(anyhow::anyhow!("{} without being asked", answer.status())));
     }
+    Ok(cleaned(answer))
+}
+
+/// The answer without what was meant for the gateway alone.
+fn cleaned(answer: Response<Incoming>) -> Response<Incoming> {
+    let (mut head, body) = answer.into_parts();
     head.version = Version::HTTP_11;
     head.extensions = http::Extensions::new();
     drop_hop_by_hop(&mut head.headers);
     // What services say to each other is not for clients.
     head.headers.remove(common::wire::token::ASSERTION_HEADER);
-    Ok(Response::from_parts(head, body))
+    Response::from_parts(head, body)
 }

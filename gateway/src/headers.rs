@@ -3,7 +3,7 @@
 use http::header::{self, HeaderMap, HeaderName};
 
 /// RFC 9110 §7.6.1, and what has to be answered by whoever is next: `Expect` (hyper sends the 100), `Upgrade`
-/// (no route upgrades), `Trailer` (trailers are not passed on).
+/// (see [`crate::tunnel`]), `Trailer` (trailers are not passed on).
 const HOP_BY_HOP: &[&str] = &[
     "connection",
     "keep-alive",

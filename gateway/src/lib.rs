@@ -9,10 +9,10 @@
 //!   request from one to the next.
 //! - [`client`]: who is at the far end; [`rate`]: how often they may ask.
 //! - [`tokens`]: verified logins, passes and signed assertions, kept until they end ([`cache`]).
-//! - [`forward`], [`upstream`]: to a replica of a service and back, streaming; [`assets`], [`jwks`]: what the gateway
+//! - [`forward`], [`upstream`]: to a replica of a service and back, streaming; [`tunnel`]: WebSockets; [`assets`], [`jwks`]: what the gateway
 //!   answers itself.
-//! - [`door`]: accepts connections and has a thread for each processor core; [`socket`]: one connection; [`browser`]: CORS and compression; [`body`],
-//!   [`headers`]: what passes through.
+//! - [`door`]: accepts connections and has a thread for each processor core; [`socket`]: one connection; [`refusal`]:
+//!   answers to what is no request; [`browser`]: CORS and compression; [`body`], [`headers`]: what passes through.
 
 pub mod assets;
 pub mod body;
@@ -30,11 +30,13 @@ pub mod layer;
 mod metrics;
 pub mod path;
 pub mod rate;
+pub mod refusal;
 pub mod router;
 pub mod routes;
 pub mod socket;
 pub mod stack;
 pub mod tokens;
+pub mod tunnel;
 pub mod upstream;
 
 pub use config::Config;

@@ -80,7 +80,7 @@ pub struct Route {
     /// Largest body in bytes.
     pub body_max: u64,
     /// From the end of the request to the head of its answer, and between two pieces of the answer. `None`
-    /// for event streams, which end when either side does.
+    /// for streams, which end when either side does.
     pub deadline: Option<Duration>,
     /// How often one account, and one address, may ask.
     pub rate: Rate,
@@ -118,6 +118,12 @@ impl Route {
         matches!(self.rule, Pass | AnyPass) || matches!(self.rate, Rate::Buy)
     }
 
+    /// Whether it is a stream; only those may become a WebSocket.
+    #[must_use]
+    pub const fn is_stream(&self) -> bool {
+        self.deadline.is_none()
+    }
+
     /// The route counts as that.
     const fn rate(mut self, rate: Rate) -> Self {
         self.rate = rate;
@@ -142,7 +148,7 @@ impl Route {
         self
     }
 
-    /// The route is an event stream.
+    /// The route is a stream: of events, or a WebSocket where its service opens one.
     const fn live(mut self) -> Self {
         self.deadline = None;
         self

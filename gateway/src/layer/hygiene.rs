@@ -11,6 +11,7 @@ use crate::body::{Body, Upload};
 use crate::call::Call;
 use crate::error::Error;
 use crate::headers::drop_hop_by_hop;
+use crate::tunnel;
 
 /// Starts of names that only the gateway may write: who the caller is, and where a request came from.
 const OURS: &[&str] = &["x-user", "x-identity", "x-forwarded", "x-original", "x-rewrite", "x-http-method"];
@@ -43,6 +44,7 @@ impl<S: Next<Call>> Service<Call> for Hygiene<S> {
         if let Err(error) = unambiguous(&call.request) {
             return refused(error);
         }
+        tunnel::sift(&mut call.request, call.target.route.is_stream());
         let headers = call.request.headers_mut();
         drop_hop_by_hop(headers);
         clean(headers);

@@ -2,7 +2,8 @@
 //! route.
 //!
 //! A browser sends its cookie along with whatever any page makes it send. So a cookie counts for something that changes
-//! anything only where the browser itself says that one of our own pages asked: the `Origin` is this host.
+//! anything, or opens a way in both directions, only where the browser itself says that one of our own pages asked: the
+//! `Origin` is this host.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +21,7 @@ use crate::call::{Call, Identified};
 use crate::error::Error;
 use crate::routes::Rule;
 use crate::tokens::{Proved, Tokens};
+use crate::tunnel;
 
 /// The layer.
 #[derive(Debug, Clone)]
@@ -134,9 +136,9 @@ fn cookie(call: &Call) -> Result<&str, Error> {
     Ok(token)
 }
 
-/// GET and HEAD change nothing, on any route.
+/// GET and HEAD change nothing, on any route; but through a WebSocket anything may be said later.
 fn changes(call: &Call) -> bool {
-    !matches!(*call.request.method(), Method::GET | Method::HEAD)
+    !matches!(*call.request.method(), Method::GET | Method::HEAD) || tunnel::is_wanted(&call.request)
 }
 
 /// Whether a browser says that the page which asks is not ours. Ours come over TLS, except on this machine itself.

@@ -121,7 +121,7 @@ impl Upstream {
     /// [`Error::UpstreamBusy`] when there is none to be had in time.
     pub async fn permit(&self, route: &Route) -> Result<Permit, Error> {
         self.retries.deposit();
-        if route.deadline.is_some() {
+        if !route.is_stream() {
             return self.limit.turn(route.is_in()).await.map(Permit::Turn);
         }
         let stream = Arc::clone(&self.streams).try_acquire_owned();

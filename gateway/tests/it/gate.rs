@@ -201,7 +201,7 @@ pub(crate) async fn bind() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-fn uri(listener: &TcpListener) -> Uri {
+pub(crate) fn uri(listener: &TcpListener) -> Uri {
     format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
 }
 

@@ -88,7 +88,12 @@ async fn a_slow_or_silent_head_ends_the_connection() {
     let gate = Gate::with(|config| config.head_max_ms = 300).await;
     for start in ["", "G", "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "] {
         let started = Instant::now();
-        assert_eq!(gate.raw(start).await, "", "{start}");
+        let answer = gate.raw(start).await;
+        if start.is_empty() {
+            assert_eq!(answer, "");
+        } else {
+            assert_refused(&answer, 408, "head-too-slow");
+        }
         let took = started.elapsed();
         assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{start}: {took:?}");
     }
@@ -115,7 +120,7 @@ async fn a_connection_at_rest_outlives_the_deadline_of_a_head_and_ends_by_its_ow
     // A head in pieces is held to its own deadline also here.
     let started = Instant::now();
     socket.write_all(b"GET /").await.unwrap();
-    assert_eq!(read_all(&mut socket).await, "");
+    assert_refused(&read_all(&mut socket).await, 408, "head-too-slow");
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(150) && took < Duration::from_millis(700), "{took:?}");
 
@@ -133,7 +138,8 @@ async fn a_connection_too_many_is_told_so() {
     let first = TcpStream::connect(gate.address).await.unwrap();
     testkit::eventually(crate::gate::LONG, async || {
         let answer = gate.raw("").await;
-        anyhow::ensure!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("at once\"}"), "{answer}");
+        anyhow::ensure!(!answer.is_empty(), "not refused");
+        assert_refused(&answer, 503, "overloaded");
         Ok(())
     })
     .await;
@@ -150,9 +156,81 @@ async fn a_connection_too_many_is_told_so() {
 async fn a_head_has_a_bound_in_bytes_and_in_lines() {
     let gate = Gate::start().await;
     let wide = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Wide: {}\r\n\r\n", "a".repeat(40 << 10));
-    assert!(gate.raw(wide).await.starts_with("HTTP/1.1 431"));
+    assert_refused(&gate.raw(wide).await, 431, "head-too-large");
     let lines: String = (0..120).map(|n| format!("X-{n}: 1\r\n")).collect();
-    assert!(gate.raw(format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).await.starts_with("HTTP/1.1 431"));
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+    assert_refused(&gate.raw(many).await, 431, "head-too-large");
+}
+
+#[tokio::test]
+async fn a_head_that_is_none_is_told_so_also_behind_one_that_was_answered() {
+    let gate = Gate::start().await;
+    for broken in ["nonsense\r\n\r\n", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", "GET / HTTP/3.0\r\n\r\n"] {
+        assert_refused(&gate.raw(broken).await, 400, "head-unreadable");
+        let first = "GET /api/products HTTP/1.1\r\nHost: a\r\n\r\n";
+        // In one piece, and after the first answer.
+        let answers = gate.raw(format!("{first}{broken}")).await;
+        let (one, other) = answers.split_at(answers.rfind("HTTP/1.1 ").unwrap());
+        assert!(one.starts_with("HTTP/1.1 200") && one.ends_with("{\"from\":\"service\"}"), "{one}");
+        assert_refused(other, 400, "head-unreadable");
+    }
+}
+
+/// A whole problem, after which the connection has ended.
+fn assert_refused(answer: &str, status: u16, code: &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer:?}"));
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    let value = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(|line| &line[2..]);
+    assert_eq!(value("content-type"), Some("application/problem+json"), "{answer}");
+    assert_eq!(value("connection"), Some("close"), "{answer}");
+    assert_eq!(value("content-length"), Some(&*body.len().to_string()), "{answer}");
+    let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!((problem["code"].as_str(), problem["status"].as_u64()), (Some(code), Some(status.into())));
+    assert!(value("x-request-id").is_some_and(|id| problem["requestId"] == id), "{answer}");
+    assert_eq!(value("retry-after").is_some(), status == 503, "{answer}");
+}
+
+/// A connection from this address of the machine.
+async fn from(source: [u8; 4], gate: &Gate) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((source, 0).into()).unwrap();
+    socket.connect(gate.address).await.unwrap()
+}
+
+/// One from there that is served.
+async fn served(source: [u8; 4], gate: &Gate) -> anyhow::Result<TcpStream> {
+    let mut socket = from(source, gate).await;
+    socket.write_all(b"GET /api/products HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+    let mut answer = vec![0; 4_096];
+    let count = tokio::time::timeout(crate::gate::LONG, socket.read(&mut answer)).await??;
+    anyhow::ensure!(answer[..count].starts_with(b"HTTP/1.1 200"), "not served");
+    Ok(socket)
+}
+
+#[tokio::test]
+async fn one_address_may_have_so_many_connections_and_leaves_the_others_theirs() {
+    let gate = Gate::with(|config| {
+        config.address_connections_max = 2;
+        config.loopback_exempt = false;
+        config.trusted_proxies = vec!["127.0.0.9/32".parse().unwrap()];
+    })
+    .await;
+    let (greedy, other, proxy) = ([127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 9]);
+    let first = served(greedy, &gate).await.unwrap();
+    let _second = served(greedy, &gate).await.unwrap();
+    // Refused before it has said anything.
+    assert_refused(&read_all(&mut from(greedy, &gate).await).await, 503, "overloaded");
+    served(other, &gate).await.expect("somebody else");
+    let mut behind_proxy = Vec::new();
+    for _ in 0..4 {
+        behind_proxy.push(served(proxy, &gate).await.unwrap());
+    }
+    drop(first);
+    testkit::eventually(crate::gate::LONG, async || {
+        served(greedy, &gate).await?;
+        Ok(())
+    })
+    .await;
 }
 
 /// A service whose answers wait until `go`.

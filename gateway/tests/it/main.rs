@@ -20,4 +20,5 @@ mod rotation;
 mod routing;
 mod smuggling;
 mod streaming;
+mod tunnel;
 mod upstream_down;

@@ -44,7 +44,7 @@ async fn nothing_hidden_in_a_body_becomes_a_request() {
     ];
     for (what, bytes) in refused {
         let answer = gate.raw(&bytes).await;
-        assert!(answer.starts_with("HTTP/1.1 400"), "{what}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("\"code\":"), "{what}: {answer}");
         assert!(gate.log.all().is_empty(), "{what}: {:?}", gate.log.all());
     }
     // HTTP/1.0 knows no codings.
