@@ -104,8 +104,9 @@ pub fn bin_dir() -> Option<PathBuf> {
     })
 }
 
+/// Memory for a shop of 600,000 products with the indexes that searches read; it is taken as it is used.
 fn settings() -> [&'static str; 4] {
-    ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=400", "shared_buffers=256MB"]
+    ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=400", "shared_buffers=768MB"]
 }
 
 /// The user to run as, or nothing when this process already is an ordinary user.

@@ -9,15 +9,15 @@ use axum::response::{IntoResponse, Response};
 use common::http::extract::Query;
 use common::http::problem::Failure;
 use common::wire::Time;
-use common::wire::product::ProductSummary;
+use common::wire::product::{ProductSummary, SaleState};
 use http::header;
 use moka::future::Cache;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::rules::{Wish, ask, cursor};
+use super::rules::{self, Wish, Word, ask, cursor};
 use super::store::{self, Found, Look, TOTAL_MAX};
-use super::{Ask, Cursor, Part, Sort};
+use super::{Ask, Cursor, Filter, Part, Sort};
 use crate::app::App;
 use crate::error::Error;
 use crate::{category, sale};
@@ -43,7 +43,7 @@ impl Default for Answers {
 #[serde(rename_all = "camelCase")]
 struct Answer {
     items: Vec<ProductSummary>,
-    /// How many there are, counted to 1,000; of pages alone.
+    /// How many there are, counted to 200; of pages alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<i64>,
     /// False where there are more than `total`.
@@ -79,22 +79,35 @@ async fn search(app: &App, ask: &Ask) -> Result<Answer, Error> {
         Some(text) => store::words(&mut db, text).await?,
         None => Vec::new(),
     };
-    if words.is_empty() && filter.words.is_some() {
-        // Asked for words, and there is neither letter nor digit in them.
-        return Ok(answer(ask, Vec::new(), Some(0), now));
+    if is_void(filter, &words) {
+        let total = matches!(ask.part, Part::Page { .. }).then_some(0);
+        return Ok(answer(ask, Vec::new(), total, now));
     }
     let categories = match filter.category {
         Some(code) => Some(category::rules::subtree(code, &category::store::all(&mut db).await?)),
         None => None,
     };
-    let look = Look { filter, words: &words, categories: categories.as_deref(), now };
+    let query = (!words.is_empty()).then(|| rules::query(&words));
+    let look = Look { filter, query: query.as_deref(), categories: categories.as_deref(), now };
     let found = look_for(&mut db, look, ask).await?;
-    if words.is_empty() || !found.items.is_empty() || store::count(&mut db, look).await? > 0 {
+    // Behind the last page there is nothing either, and yet the words are right.
+    let is_first = matches!(ask.part, Part::Page { offset: 0, .. } | Part::Next { after: None, .. });
+    let is_right = !found.items.is_empty() || (!is_first && store::count(&mut db, look).await? > 0);
+    if words.is_empty() || is_right {
         return Ok(found);
     }
     let Some(other) = store::meant(&mut db, &words).await? else { return Ok(found) };
-    let found = look_for(&mut db, Look { words: &other, ..look }, ask).await?;
-    Ok(Answer { meant: Some(store::composed(&mut db, &other.join(" ")).await?), ..found })
+    let other = other.join(" ");
+    let query = rules::query(&store::words(&mut db, &other).await?);
+    let found = look_for(&mut db, Look { query: Some(&query), ..look }, ask).await?;
+    Ok(Answer { meant: Some(store::composed(&mut db, &other).await?), ..found })
+}
+
+/// Whether nothing can be found: words are asked for, and there is neither letter nor digit in them; or sales that have
+/// begun among those that have not.
+fn is_void(filter: &Filter, words: &[Word]) -> bool {
+    let begun = filter.state.is_some_and(|state| state != SaleState::Scheduled);
+    (words.is_empty() && filter.words.is_some()) || (filter.sort == Sort::OpeningSoon && begun)
 }
 
 async fn look_for(db: &mut PgConnection, look: Look<'_>, ask: &Ask) -> Result<Answer, sqlx::Error> {
@@ -131,7 +144,8 @@ fn go_on(sort: Sort, last: &Found) -> String {
     cursor(sort, Cursor { value: last.value, product: last.product_id })
 }
 
-fn summary(found: Found, now: Time) -> ProductSummary {
+/// A product that was found, as everybody may see it.
+pub(crate) fn summary(found: Found, now: Time) -> ProductSummary {
     ProductSummary {
         product_id: found.product_id,
         company_id: found.company_id,

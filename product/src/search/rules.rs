@@ -18,6 +18,8 @@ use crate::page::Page;
 const WORDS_LEN: RangeInclusive<usize> = 0..=50;
 /// Words at most: each is one more look into the index.
 pub const WORDS_MAX: usize = 8;
+/// Known words that a query names for the beginning of one.
+pub const KNOWN_MAX: usize = 32;
 /// Pages end here, in items: each costs reading all before it. A cursor goes on without end.
 const PAGES_END: i64 = 10_000;
 /// Items of one answer at most.
@@ -119,13 +121,30 @@ fn read_cursor(text: &str, sort: Sort) -> Option<Cursor> {
     Some(Cursor { value: value.parse().ok()?, product: ProductId(product.parse().ok()?) })
 }
 
-/// The pattern that a word of the index, as `search_words` made it, is found by. Korean words are written together: a
-/// Hangul word is found anywhere, as soon as it has the three letters that the index looks up; others from the beginning
-/// of a word. What is no letter or digit is gone by now, so nothing here has a meaning of its own in a pattern.
+/// A word that is searched for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// As the index has words.
+    pub asked: String,
+    /// The known ones that begin with it, one more than [`KNOWN_MAX`] at most.
+    pub known: Vec<String>,
+}
+
+/// The query that finds every name in which each of these begins a word. It names the known words: their lists are read
+/// only where they meet. That of a beginning is gathered as a whole: for model numbers, which are not known, and have
+/// short lists; and for one or two letters, which so many words begin with that the walk along an order meets them soon.
+/// They hold letters and digits alone, so nothing in them has a meaning of its own in a query.
 #[must_use]
-pub fn pattern(word: &str) -> String {
-    let is_hangul = word.chars().all(|letter| ('\u{1100}'..='\u{11ff}').contains(&letter));
-    if is_hangul && word.chars().count() >= 3 { format!("%{word}%") } else { format!("% {word}%") }
+pub fn query(words: &[Word]) -> String {
+    let one = |Word { asked, known }: &Word| {
+        let is_known = !known.is_empty() && known.len() <= KNOWN_MAX;
+        if !is_known || asked.bytes().any(|byte| byte.is_ascii_digit()) {
+            return format!("'{asked}':*");
+        }
+        let known: Vec<_> = known.iter().map(|word| format!("'{word}'")).collect();
+        format!("({})", known.join(" | "))
+    };
+    words.iter().map(one).collect::<Vec<_>>().join(" & ")
 }
 
 #[cfg(test)]
@@ -170,10 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn hangul_is_found_inside_of_words_and_other_scripts_at_their_beginning() {
-        assert_eq!(pattern("lam"), "% lam%");
-        // 램, decomposed, and 래.
-        assert_eq!(pattern("\u{1105}\u{1162}\u{11b7}"), "%\u{1105}\u{1162}\u{11b7}%");
-        assert_eq!(pattern("\u{1105}\u{1162}"), "% \u{1105}\u{1162}%");
+    fn known_words_are_named_and_others_asked_for_by_their_beginning() {
+        let word = |asked: &str, known: &[&str]| Word {
+            asked: asked.into(),
+            known: known.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        assert_eq!(query(&[word("lam", &["lamp", "lamps"])]), "('lamp' | 'lamps')");
+        assert_eq!(query(&[word("red", &["red"]), word("x1", &[])]), "('red') & 'x1':*");
+        assert_eq!(query(&[word("a", &["b"; KNOWN_MAX + 1])]), "'a':*");
+        assert_eq!(query(&[word("unheard", &[])]), "'unheard':*");
     }
 }
