@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fred::clients::{Client, Pool};
-use fred::error::ErrorKind;
 use fred::interfaces::{
     ClientLike as _, HashesInterface as _, KeysInterface as _, LuaInterface as _, SetsInterface as _,
     SortedSetsInterface as _, StreamsInterface as _, TransactionInterface as _,
@@ -14,7 +13,7 @@ use fred::interfaces::{
 use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TcpConfig};
 use fred::types::{ClusterHash, CustomCommand, InfoKind};
 
-pub use fred::error::Error;
+pub use fred::error::{Error, ErrorKind};
 pub use fred::types::{FromValue, Value};
 
 use crate::config::Redis;

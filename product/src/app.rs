@@ -13,6 +13,8 @@ use crate::error::Error;
 use crate::image::http::Images;
 use crate::import::remote::Hosts;
 use crate::import::work::Bell;
+use crate::like::counts::Counts;
+use crate::like::popular::Popular;
 use crate::search::http::Answers;
 use crate::seller::live::Watchers;
 use crate::seller::sale::Sales;
@@ -33,6 +35,10 @@ pub struct App {
     pub pages: Pages,
     /// Pictures.
     pub images: Images,
+    /// Who likes what.
+    pub likes: Counts,
+    /// What is liked most.
+    pub popular: Popular,
     /// Wakes this process's importers.
     pub imports: Bell,
     /// What imports may read.

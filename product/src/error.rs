@@ -30,6 +30,9 @@ pub enum Error {
     /// The store of pictures cannot answer now.
     #[error("not able to answer now; try again soon")]
     ImageStore(#[source] anyhow::Error),
+    /// Redis does not answer.
+    #[error("not able to answer now; try again soon")]
+    LikesUnavailable(#[source] common::redis::Error),
     /// It was changed since the client saw it.
     #[error("it was changed since the version that If-Match names; read it again")]
     Outdated,
@@ -87,6 +90,7 @@ impl Error {
             Self::UnknownImage => (StatusCode::NOT_FOUND, "unknown-image"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::ImageStore(_) => (StatusCode::SERVICE_UNAVAILABLE, "image-store-unavailable"),
+            Self::LikesUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
             Self::Outdated => (StatusCode::PRECONDITION_FAILED, "outdated"),
             Self::CategoryExists => (StatusCode::CONFLICT, "category-exists"),
             Self::CategoryInUse => (StatusCode::CONFLICT, "category-in-use"),
@@ -113,6 +117,7 @@ impl From<Error> for Failure {
                 Self { errors: errors.clone(), ..Self::new(status, code, error.to_string()) }
             }
             Error::Busy => Self::unavailable(code, 1, None),
+            Error::LikesUnavailable(cause) => Self::unavailable(code, 1, Some(cause.to_string())),
             Error::ImageStore(cause) => Self::unavailable(code, 1, Some(format!("{cause:#}"))),
             Error::Database(cause) if pg::is_passing(&cause) => {
                 Self::unavailable("database-unavailable", 1, Some(cause.to_string()))

@@ -2,8 +2,8 @@
 //!
 //! It owns the database `product` with the tables `company`, `category`, `product`, `product_option`,
 //! `adjustment_request`, `stock`, `stock_cursor`, `stock_turn`, `reservation`, `stock_adjustment`,
-//! `stock_ledger`, `search_word`, `image`, `import`, `import_page`, `import_batch`, `import_rejection`, `room_figure`,
-//! `dead_letter` and `outbox`, the store of pictures, and the topics `stock.decisions.v1` and `product.events.v1`. `stock.commands.v1` it shares with the order
+//! `stock_ledger`, `search_word`, `image`, `product_like`, `import`, `import_page`, `import_batch`, `import_rejection`, `room_figure`,
+//! `dead_letter` and `outbox`, the store of pictures, the Redis keys `{like}:*`, and the topics `stock.decisions.v1` and `product.events.v1`. `stock.commands.v1` it shares with the order
 //! service: both write it, only this one reads it.
 //!
 //! | room | what |
@@ -14,6 +14,7 @@
 //! | [`sale`] | where a sale stands; telling others of a new version or state |
 //! | [`search`] | finding products |
 //! | [`image`] | pictures: uploaded, kept, served, collected |
+//! | [`like`] | who likes what, and what is liked most |
 //! | [`import`] | many products at once |
 //! | [`seller`] | what sellers see of their own |
 //! | [`stock`] | who gets a unit: one writer per partition of the commands |
@@ -31,6 +32,7 @@ pub mod etag;
 pub mod field;
 pub mod image;
 pub mod import;
+pub mod like;
 pub mod metrics;
 pub mod page;
 pub mod routes;
@@ -65,6 +67,8 @@ use crate::config::Config;
 use crate::image::http::Images;
 use crate::image::objects::Objects;
 use crate::import::work::Bell;
+use crate::like::counts::Counts;
+use crate::like::popular::Popular;
 use crate::metrics::Metrics;
 use crate::search::http::Answers;
 use crate::seller::live::Watchers;
@@ -92,7 +96,8 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
     let identities = KeySet::fetched(&trust.identity_jwks_url, stop)?;
     let passes = KeySet::fetched(&trust.pass_jwks_url, stop)?;
     let verifier = Verifier::new(identities, passes, internal, clock.clone());
-    verifier.heed(Connections::open(&config.redis)?, stop);
+    let redis = Connections::open(&config.redis)?;
+    verifier.heed(redis.clone(), stop);
 
     let pg = common::pg::open(&config.pg, &MIGRATIONS, stop).await?;
     create_topics(kafka, &[STOCK_COMMANDS, STOCK_DECISIONS, PRODUCT_EVENTS, QUEUE_EVENTS], stop).await?;
@@ -125,6 +130,8 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
         searches: search::store::pool(&pg, config.pg.database_pool_max),
         answers: Answers::default(),
         pages: Pages::default(),
+        likes: Counts::new(redis),
+        popular: Popular::default(),
         imports: Bell::default(),
         import_hosts: config.import_hosts.clone(),
         sales: Sales::new(Client::new(&config.queue_url, verifier.clone())?),
@@ -151,6 +158,7 @@ fn start(app: &App, stop: &Stop) {
     stop.spawn("turns of sales", sale::turn::run(pg(), clock(), app.nudge.clone(), stop.clone()));
     stop.spawn("changes of pages", catalog::pages::listen(pg(), app.pages.clone(), stop.clone()));
     stop.spawn("image collection", image::collect::run(app.clone(), stop.clone()));
+    stop.spawn("likes", like::flush::run(app.clone(), stop.clone()));
     for _ in 0..import::work::WORKERS {
         stop.spawn("importer", import::work::run(pg(), clock(), app.imports.clone(), stop.clone()));
     }

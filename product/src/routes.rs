@@ -5,7 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 
 use crate::app::App;
-use crate::{catalog, category, company, image, import, search, seller, stock};
+use crate::{catalog, category, company, image, import, like, search, seller, stock};
 
 /// The API. Who may call what stands beside each route.
 pub fn routes(app: App) -> Router {
@@ -25,6 +25,11 @@ pub fn routes(app: App) -> Router {
             post(import::http::start).layer(DefaultBodyLimit::max(import::http::BODY_MAX_BYTES)),
         )
         .route("/api/products/import/{id}", get(import::http::show)) // owner, ADMIN
+        .route("/api/products/popular", get(like::popular::popular)) // anyone
+        .route(
+            "/api/products/{id}/like",
+            post(like::http::like).delete(like::http::unlike).get(like::http::show), // logged in
+        )
         .route("/api/products/{id}/summary", get(catalog::browse::summarise)) // anyone
         .route(
             "/api/products/{id}",

@@ -224,6 +224,18 @@ pub struct ProductView {
     pub updated_at: Time,
 }
 
+/// What a shopper thinks of a product, and how many like it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LikeView {
+    /// The product.
+    pub product_id: ProductId,
+    /// Whether the shopper likes it.
+    pub liked: bool,
+    /// How many do.
+    pub likes: i64,
+}
+
 /// An uploaded picture: `GET /images/{key}` serves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

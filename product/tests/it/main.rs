@@ -9,6 +9,7 @@ mod company;
 mod dead_letters;
 mod image;
 mod import;
+mod like;
 mod rush;
 mod search;
 mod seller;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use common::clock::Clock;
 use common::kafka::producer::{Outgoing, Producer};
+use common::redis::Connections;
 use common::stop::Stop;
 use common::wire::Time;
 use common::wire::event::{
@@ -162,6 +163,11 @@ impl Service {
             "images": [],
             "queue": {"count": 50, "intervalS": 10},
         })
+    }
+
+    /// Its Redis.
+    pub(crate) fn redis(&self) -> Connections {
+        Connections::open(&self.config.redis).unwrap()
     }
 
     /// The folder of pictures.
