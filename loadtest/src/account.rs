@@ -6,13 +6,18 @@ use std::ops::Range;
 use anyhow::ensure;
 use common::auth::key::SigningKey;
 use common::clock::Clock;
-use common::wire::id::{SessionId, UserId};
-use common::wire::token::{AUDIENCE, IDENTITY_ISSUER, IDENTITY_TYPE, Identity, Role};
+use common::wire::id::{ProductId, SessionId, Ticket, UserId};
+use common::wire::token::{
+    AUDIENCE, IDENTITY_ISSUER, IDENTITY_TYPE, Identity, PASS_ISSUER, PASS_TYPE, Pass, Role,
+};
+use uuid::Uuid;
 
 use crate::stack::Stack;
 
 /// Life of an identity token, in seconds: what the user service gives too.
 const LIFE_S: i64 = 900;
+/// Life of an access token, in seconds: that of the default admission.
+const PASS_LIFE_S: i64 = 595;
 
 /// A login.
 #[derive(Debug, Clone)]
@@ -53,4 +58,28 @@ pub(crate) fn numbered(stack: &Stack, numbers: Range<usize>, clock: &Clock) -> a
         Ok(Login { user: claims.sub, sid: claims.sid, token })
     };
     users.map(login).collect()
+}
+
+/// Signs an access token for a product, with the ticket of that number.
+pub(crate) fn pass(
+    key: &SigningKey,
+    product: ProductId,
+    login: &Login,
+    ticket: i64,
+) -> anyhow::Result<String> {
+    let now = Clock::system().now_s();
+    let claims = Pass {
+        iss: PASS_ISSUER.into(),
+        aud: AUDIENCE.into(),
+        sub: login.user,
+        pid: product,
+        tkt: Ticket(ticket),
+        sid: login.sid,
+        epoch: 0,
+        jti: Uuid::new_v4(),
+        iat: now,
+        nbf: now,
+        exp: now + PASS_LIFE_S,
+    };
+    key.sign(&claims, PASS_TYPE)
 }

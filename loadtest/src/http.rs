@@ -146,6 +146,12 @@ impl Call {
         self.with(CONTENT_TYPE, "application/json".into())
     }
 
+    /// With a CSV file.
+    pub(crate) fn csv(mut self, file: &str) -> Self {
+        self.body = Bytes::copy_from_slice(file.as_bytes());
+        self.with(CONTENT_TYPE, "text/csv".into())
+    }
+
     /// As the holder of this identity token.
     pub(crate) fn bearer(self, token: &str) -> Self {
         self.with(AUTHORIZATION, format!("Bearer {token}"))

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use chrono::SubsecRound as _;
 use common::clock::Clock;
 use common::wire::Time;
-use common::wire::id::ProductId;
+use common::wire::id::{CompanyId, ProductId};
 use common::wire::product::{CompanyView, ProductView, QueuePolicy};
 use common::wire::queue::{Place, ScheduleView};
 use common::wire::user::LoginView;
@@ -60,8 +60,17 @@ pub(crate) struct Sale {
     seller: String,
 }
 
-/// Registers a sale through the public gateway as the demo seller.
-pub(crate) async fn register(stack: &Stack, agent: &Agent, terms: Terms) -> anyhow::Result<Sale> {
+/// The demo seller with a company.
+#[derive(Debug, Clone)]
+pub(crate) struct Seller {
+    /// Identity token.
+    pub(crate) token: String,
+    /// The company.
+    pub(crate) company: CompanyId,
+}
+
+/// Logs in as the demo seller, through the public gateway, and registers a company.
+pub(crate) async fn enter(stack: &Stack, agent: &Agent) -> anyhow::Result<Seller> {
     let gateway = &stack.gateways()[0];
     let account = stack.accounts.get("seller").context("stack.json names no seller account")?;
     let call = Call::post(format!("{gateway}/api/auth/login"))
@@ -73,6 +82,30 @@ pub(crate) async fn register(stack: &Stack, agent: &Agent, terms: Terms) -> anyh
         "address": "1 Harbour Road, Busan",
     }));
     let company: CompanyView = agent.send(&call).await?.success("registering the company")?;
+    Ok(Seller { token: login.access_token, company: company.company_id })
+}
+
+/// What a registration says, of a sale that begins in a day.
+pub(crate) fn wish(company: CompanyId, name: &str) -> serde_json::Value {
+    let starts_at = Clock::system().now().trunc_subsecs(0) + chrono::TimeDelta::days(1);
+    json!({
+        "companyId": company,
+        "productName": name,
+        "description": "Numbered, sold once.",
+        "originalPrice": 129_000,
+        "discountedPrice": 99_000,
+        "stock": 100,
+        "productOptions": [{ "optionName": "colour", "optionValue": "black", "optionPrice": 0 }],
+        "categoryCode": 2000,
+        "saleStartTime": starts_at,
+        "saleEndTime": starts_at + chrono::TimeDelta::days(1),
+    })
+}
+
+/// Registers a sale through the public gateway as the demo seller.
+pub(crate) async fn register(stack: &Stack, agent: &Agent, terms: Terms) -> anyhow::Result<Sale> {
+    let gateway = &stack.gateways()[0];
+    let Seller { token, company } = enter(stack, agent).await?;
     let now = Clock::system().now().trunc_subsecs(0);
     let ahead_s = if terms.ahead_s == 0 { -BEGAN_S } else { terms.ahead_s.into() };
     let starts_at = now + chrono::TimeDelta::seconds(ahead_s);
@@ -83,8 +116,8 @@ pub(crate) async fn register(stack: &Stack, agent: &Agent, terms: Terms) -> anyh
         capacity: terms.capacity,
         ..QueuePolicy::default()
     };
-    let call = Call::post(format!("{gateway}/api/products")).bearer(&login.access_token).json(&json!({
-        "companyId": company.company_id,
+    let call = Call::post(format!("{gateway}/api/products")).bearer(&token).json(&json!({
+        "companyId": company,
         "productName": "Headphones, first edition",
         "description": "Numbered, sold once.",
         "originalPrice": 129_000,
@@ -103,7 +136,7 @@ pub(crate) async fn register(stack: &Stack, agent: &Agent, terms: Terms) -> anyh
     }));
     let product: ProductView = agent.send(&call).await?.success("registering the product")?;
     let opens_at = starts_at + chrono::TimeDelta::seconds(i64::from(terms.delay_s));
-    Ok(Sale { product: product.summary.product_id, opens_at, terms, seller: login.access_token })
+    Ok(Sale { product: product.summary.product_id, opens_at, terms, seller: token })
 }
 
 /// Waits until every gateway's waiting room knows the product.

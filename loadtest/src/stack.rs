@@ -16,6 +16,9 @@ pub(crate) struct Stack {
     /// All public addresses, where there are several gateways.
     #[serde(default)]
     gateways: Vec<String>,
+    /// The product service's processes.
+    #[serde(default)]
+    pub(crate) product: Vec<String>,
     /// The waiting room's processes.
     pub(crate) queue_server: Vec<String>,
     /// Redis of the waiting room, with the database number.
@@ -50,6 +53,9 @@ pub(crate) struct DevKeys {
     /// Signs access tokens: PKCS#8 PEM; benches can do without.
     #[serde(default)]
     pub(crate) pass: Option<PathBuf>,
+    /// The key of what services say to each other; benches can do without.
+    #[serde(default)]
+    pub(crate) internal: Option<PathBuf>,
 }
 
 /// A demo account.

@@ -207,6 +207,7 @@ impl Stack {
                 "identity": self.plan.keys.identity,
                 "kid": self.plan.keys.identity_kid,
                 "pass": self.plan.keys.pass,
+                "internal": self.plan.keys.internal,
             },
             "accounts": self.seed["accounts"],
             "shoppers": self.seed["shoppers"],

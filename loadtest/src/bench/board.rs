@@ -7,7 +7,7 @@ use serde::Serialize;
 /// What is asked of a figure.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Asked {
+pub(in crate::bench) enum Asked {
     /// No less.
     AtLeast(f64),
     /// No more.
@@ -17,7 +17,7 @@ pub(super) enum Asked {
 /// A figure.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Row {
+pub(in crate::bench) struct Row {
     name: String,
     value: f64,
     unit: &'static str,
@@ -30,7 +30,7 @@ pub(super) struct Row {
 /// One part of the run.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Part {
+pub(in crate::bench) struct Part {
     title: &'static str,
     rows: Vec<Row>,
     /// What a reader must know to judge the figures.
@@ -39,17 +39,23 @@ pub(super) struct Part {
 
 impl Part {
     /// An empty part.
-    pub(super) fn new(title: &'static str) -> Self {
+    pub(in crate::bench) fn new(title: &'static str) -> Self {
         Self { title, rows: Vec::new(), notes: Vec::new() }
     }
 
     /// A figure of which nothing is asked: a limit, or what explains another figure.
-    pub(super) fn seen(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+    pub(in crate::bench) fn seen(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
         self.rows.push(Row { name: name.into(), value, unit, asked: None, pass: None });
     }
 
     /// A figure that was asked for.
-    pub(super) fn asked(&mut self, name: impl Into<String>, value: f64, unit: &'static str, asked: Asked) {
+    pub(in crate::bench) fn asked(
+        &mut self,
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        asked: Asked,
+    ) {
         let pass = match asked {
             Asked::AtLeast(least) => value >= least,
             Asked::AtMost(most) => value <= most,
@@ -58,7 +64,7 @@ impl Part {
     }
 
     /// A sentence for the reader.
-    pub(super) fn note(&mut self, text: impl Into<String>) {
+    pub(in crate::bench) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
@@ -93,7 +99,7 @@ pub(super) struct Board {
 
 impl Board {
     /// The run from its parts.
-    pub(super) fn new(parts: Vec<Part>) -> Self {
+    pub(in crate::bench) fn new(parts: Vec<Part>) -> Self {
         let count = |verdict| {
             parts.iter().flat_map(|part| &part.rows).filter(|row| row.pass == Some(verdict)).count()
         };

@@ -2,6 +2,7 @@
 //! Absolute figures say little about another machine; the ratio does.
 
 mod board;
+mod catalogue;
 mod gateway;
 mod load;
 mod login;
@@ -38,6 +39,8 @@ pub(crate) struct Args {
 enum What {
     /// The waiting room: joins, places, Redis time and memory, live streams, each beside what is asked of it.
     Queue(queue::Args),
+    /// The catalogue: searches, one hot page, bulk import, each beside what is asked of it.
+    Catalogue(catalogue::Args),
     /// Orders: the stock stage, orders over HTTP, their decisions, memory; against a row lock per order on the same
     /// database server.
     Orders(orders::Args),
@@ -54,6 +57,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
     let time = Duration::from_secs(args.seconds);
     let board = match &args.what {
         What::Queue(wanted) => queue::run(&args.stack, wanted, time).await?,
+        What::Catalogue(wanted) => catalogue::run(&args.stack, wanted, time).await?,
         What::Orders(wanted) => orders::run(&args.stack, wanted, time).await?,
         What::Notices(wanted) => notices::run(&Stack::read(&args.stack)?, wanted).await?,
         What::Gateway(wanted) => gateway::run(wanted, time).await?,

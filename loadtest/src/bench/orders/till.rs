@@ -5,10 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use common::auth::key::SigningKey;
 use common::clock::Clock;
-use common::wire::id::{ProductId, Ticket};
 use common::wire::order::{PlaceOrder, WantedLine};
 use common::wire::product::ProductView;
-use common::wire::token::{AUDIENCE, PASS_ISSUER, PASS_TYPE, Pass};
 use uuid::Uuid;
 
 use super::Run;
@@ -43,7 +41,7 @@ impl Till {
         let logins = account::numbered(run.stack, 0..people, &Clock::system())?;
         let terms = Terms { units, limit: LIMIT, count: 100_000, interval_s: 1, ..Terms::default() };
         let sale = sale::register(run.stack, net.agent(0), terms).await?;
-        let pass = pass(&key, sale.product, &logins[0], TICKETS_FROM)?;
+        let pass = account::pass(&key, sale.product, &logins[0], TICKETS_FROM)?;
         let url = format!("{}/api/products/{}", run.stack.gateways()[0], sale.product);
         let call = Call::get(url).bearer(&logins[0].token).pass(&pass);
         let page: ProductView = net.agent(0).send(&call).await?.success("product page")?;
@@ -63,8 +61,8 @@ impl Till {
         let (body, product) = (Arc::clone(&self.body), self.sale.product);
         (first..first + count).map_while(move |number| {
             let login = logins.get(number / LIMIT as usize)?;
-            let pass =
-                pass(&key, product, login, TICKETS_FROM + number as i64).expect("the key has signed before");
+            let pass = account::pass(&key, product, login, TICKETS_FROM + number as i64);
+            let pass = pass.expect("the key has signed before");
             let further = format!("x-access-token: {pass}\r\nidempotency-key: {}\r\n", Uuid::new_v4());
             Some(fast::post("/api/orders", &login.token, &further, &body))
         })
@@ -74,22 +72,4 @@ impl Till {
     pub(super) async fn close(self, run: &Run<'_>) -> anyhow::Result<()> {
         sale::withdraw(run.stack, self.net.agent(0), &self.sale).await
     }
-}
-
-fn pass(key: &SigningKey, product: ProductId, login: &Login, ticket: i64) -> anyhow::Result<String> {
-    let now = Clock::system().now_s();
-    let claims = Pass {
-        iss: PASS_ISSUER.into(),
-        aud: AUDIENCE.into(),
-        sub: login.user,
-        pid: product,
-        tkt: Ticket(ticket),
-        sid: login.sid,
-        epoch: 0,
-        jti: Uuid::new_v4(),
-        iat: now,
-        nbf: now,
-        exp: now + 595,
-    };
-    key.sign(&claims, PASS_TYPE)
 }
