@@ -24,6 +24,9 @@ const ACQUIRE_MAX: Duration = Duration::from_secs(2);
 pub async fn open(config: &Pg, migrations: &Migrator, stop: &Stop) -> anyhow::Result<PgPool> {
     let options = PgConnectOptions::from_str(&config.database_url.0).context("DATABASE_URL")?;
     let options = options.log_statements(tracing::log::LevelFilter::Trace);
+    // A plan that PostgreSQL keeps is made while the tables are empty, reads them whole, and lasts until they are
+    // analysed: a minute, which is the sale. Measured: orders were decided twice as fast with a plan per statement.
+    let options = options.options([("plan_cache_mode", "force_custom_plan")]);
     let mut pause = Duration::from_millis(50);
     while let Err(error) = create(&options).await {
         if !is_passing(&error) {

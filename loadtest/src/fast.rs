@@ -2,6 +2,7 @@
 //! flight each, all on one thread. Of an answer it reads the status and the length, so that what it takes from the
 //! machine stays small beside what it measures.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -132,7 +133,8 @@ struct Client {
     poll: Poll,
     lines: Vec<Line>,
     /// Connections without a request.
-    idle: Vec<usize>,
+    /// The one that rested longest comes first: a server closes those that never ask anything.
+    idle: VecDeque<usize>,
     sent: u64,
     start: Instant,
     until: Option<Instant>,
@@ -151,7 +153,7 @@ impl Client {
         }
         let volley =
             Volley { took: Duration::ZERO, failed: 0, failure: None, cpu_s: 0.0, latency: histogram() };
-        let (idle, start) = ((0..connections).rev().collect(), Instant::now());
+        let (idle, start) = ((0..connections).collect(), Instant::now());
         let until = time.map(|time| start + time);
         Ok(Self { requests, rate, poll, lines, idle, sent: 0, start, until, volley })
     }
@@ -180,7 +182,7 @@ impl Client {
             for event in &events {
                 let number = event.token().0;
                 if self.receive(number, &mut buffer)? {
-                    self.idle.push(number);
+                    self.idle.push_back(number);
                 }
             }
         }
@@ -204,7 +206,7 @@ impl Client {
                 return Ok(Some(due));
             }
             let Some(request) = self.requests.next() else { return Ok(None) };
-            let number = self.idle.pop().expect("some are idle");
+            let number = self.idle.pop_front().expect("some are idle");
             self.send(number, &request, due)?;
         }
     }
