@@ -99,3 +99,22 @@ async fn the_waiting_page_is_the_same_bytes_at_every_address() {
     }
     assert!(gate.log.all().is_empty());
 }
+
+#[tokio::test]
+async fn what_a_page_loads_is_kept_for_good_under_a_name_of_its_bytes() {
+    let gate = Gate::start().await;
+    let page = gate.http.get("/shop.html").await.unwrap().expect(200);
+    assert_eq!(header(&page, "cache-control"), Some("no-cache"));
+    let html = page.body.as_str().unwrap();
+    let name = html.split('"').nth(1).unwrap();
+    assert!(name.starts_with("/shopper/page.") && name.ends_with(".js") && name.len() == 29, "{name}");
+    let plain = gate.http.get("/shopper/page.js").await.unwrap().expect(200);
+    let versioned = gate.http.get(name).await.unwrap().expect(200);
+    assert_eq!((&versioned.body, header(&versioned, "etag")), (&plain.body, header(&plain, "etag")));
+    assert_eq!(header(&versioned, "cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(header(&plain, "cache-control"), Some("no-cache"));
+    // Of the replica beside this one, which has other bytes: not to be kept.
+    let other = gate.http.get("/shopper/page.0123456789ab.js").await.unwrap().expect(200);
+    assert_eq!((&other.body, header(&other, "cache-control")), (&plain.body, Some("no-cache")));
+    gate.http.get("/shopper/none.0123456789ab.js").await.unwrap().problem(404, "no-such-route");
+}

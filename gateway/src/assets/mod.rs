@@ -2,9 +2,12 @@
 //! foreign scripts out.
 //!
 //! At a sale's start everybody asks for the same few files: they are answered from memory. A validator is made of the
-//! bytes alone, so that all replicas give the same.
+//! bytes alone, so that all replicas give the same. What pages and scripts load, they name with a version, also made of the
+//! bytes ([`mod@version`]): a browser keeps it for good and never asks again.
 
-use std::collections::HashMap;
+mod version;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -33,20 +36,26 @@ const SECURITY: [(HeaderName, &str); 4] = [
     (header::REFERRER_POLICY, "same-origin"),
 ];
 
+/// How long what carries a version is kept.
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+/// Other names stay when the bytes change: a copy is used only after asking whether it is still the same.
+const ASK_AGAIN: &str = "no-cache";
+
 /// Files by path. Made once, shared.
 #[derive(Debug)]
 pub struct Assets(HashMap<String, File>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct File {
     kind: &'static str,
+    cache: &'static str,
     plain: Variant,
     /// Where it is smaller by a tenth at least.
     gzip: Option<Variant>,
 }
 
 /// One form of a file, with a validator of its own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Variant {
     bytes: Bytes,
     tag: HeaderValue,
@@ -58,7 +67,7 @@ impl Assets {
     /// # Errors
     /// When the folder or a file in it cannot be read.
     pub fn read(root: &Path) -> anyhow::Result<Self> {
-        let mut files = HashMap::new();
+        let mut raw = BTreeMap::new();
         let mut folders = vec![(String::new(), root.to_owned())];
         while let Some((prefix, folder)) = folders.pop() {
             let failed = || format!("the pages in {} cannot be read", folder.display());
@@ -70,10 +79,15 @@ impl Assets {
                 if path.is_dir() {
                     folders.push((name, path));
                 } else {
-                    let file = File::new(fs::read(&path).with_context(failed)?, kind(&path))?;
-                    files.insert(name, file);
+                    raw.insert(name, fs::read(&path).with_context(failed)?);
                 }
             }
+        }
+        let mut files = HashMap::new();
+        for (name, version::Linked { bytes, version }) in version::link(raw) {
+            let file = File::new(bytes, kind(Path::new(&name)))?;
+            files.insert(version::with(&name, &version), File { cache: FOR_GOOD, ..file.clone() });
+            files.insert(name, file);
         }
         Ok(Self(files))
     }
@@ -85,7 +99,9 @@ impl Assets {
     pub fn serve(&self, request: &Request<Upload>, path: &str) -> Result<Response<Body>, Error> {
         let file = match path.strip_suffix('/') {
             Some(folder) => self.0.get(&format!("{folder}/index.html")),
-            None => self.0.get(path),
+            // Another version than ours is one of before or after us, while replicas are being replaced: ours will do
+            // for the moment.
+            None => self.0.get(path).or_else(|| self.0.get(&version::without(path)?)),
         };
         let file = file.ok_or(Error::NoSuchRoute)?;
         let zipped = file.gzip.as_ref().filter(|_| takes_gzip(request.headers()));
@@ -104,8 +120,7 @@ impl Assets {
         if zipped.is_some() {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        // Names carry no version, so a copy is used only after asking whether it is still the same.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(file.cache));
         for (name, value) in SECURITY {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -123,7 +138,7 @@ impl File {
         let gzip = (zipped.len() * 10 < bytes.len() * 9)
             .then(|| Variant::new(zipped, &format!("\"{tag:032x}-gzip\"")))
             .transpose()?;
-        Ok(Self { kind, plain: Variant::new(bytes, &format!("\"{tag:032x}\""))?, gzip })
+        Ok(Self { kind, cache: ASK_AGAIN, plain: Variant::new(bytes, &format!("\"{tag:032x}\""))?, gzip })
     }
 }
 
