@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -208,10 +207,11 @@ async fn work<S: Stack>(mut handed: mpsc::Receiver<Handed>, stack: S, terms: Ter
                 Ok::<_, Infallible>(response.map(|body| Reply::new(body, busy)))
             }
         });
+        // In a box: a task that owns a future by value has room for it several times over.
         let connection = server.serve_connection(TokioIo::new(socket), service).with_upgrades();
+        let mut connection = Box::pin(connection);
         let drain = drain.clone();
         stop.spawn("connection", async move {
-            let mut connection = pin!(connection);
             let ended = tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,

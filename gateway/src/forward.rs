@@ -202,8 +202,9 @@ impl Forward {
         let socket = timeout(CONNECT_MAX, connect).await.context("not connected in time")??;
         socket.set_nodelay(true)?;
         let (mut line, connection) = http1::handshake(TokioIo::new(socket)).await?;
+        let connection = Box::pin(connection.with_upgrades());
         self.stop.spawn("connection to a service", async move {
-            if let Err(error) = connection.with_upgrades().await {
+            if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection to a service ended");
             }
         });

@@ -28,6 +28,7 @@ pub mod headers;
 pub mod jwks;
 pub mod layer;
 mod metrics;
+pub mod openapi;
 pub mod path;
 pub mod rate;
 pub mod refusal;

@@ -7,6 +7,7 @@ use super::Time;
 
 /// A record that nobody could use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
     /// Its id: `UUIDv7`, so that later letters sort later, whichever service keeps them.
@@ -41,6 +42,7 @@ pub struct DeadLetter {
 
 /// A page of them, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeadLetters {
     /// The letters.
     pub items: Vec<DeadLetter>,

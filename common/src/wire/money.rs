@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// An amount in whole won.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "pg", derive(sqlx::Type), sqlx(transparent))]
 #[serde(transparent)]
 pub struct Won(pub i64);

@@ -8,6 +8,7 @@ use super::order::OrderState;
 
 /// What somebody is told. A new kind is a new variant; clients pass over kinds that they do not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Notice {
     /// A sale begins within five minutes.
@@ -49,6 +50,7 @@ pub enum Notice {
 
 /// A notice in its reader's box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NoticeView {
     /// Later notices have higher ids.
@@ -64,6 +66,7 @@ pub struct NoticeView {
 
 /// A box as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BoxView {
     /// Notices that are not read; counted up to 1,000.
@@ -75,6 +78,7 @@ pub struct BoxView {
 
 /// What somebody asked to be told of a product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionView {
     /// The product.

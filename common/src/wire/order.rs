@@ -16,6 +16,7 @@ const TEXT_MAX: usize = 255;
 
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "pg", derive(sqlx::Type), sqlx(type_name = "text", rename_all = "camelCase"))]
 #[serde(rename_all = "camelCase")]
 pub enum OrderState {
@@ -45,6 +46,7 @@ pub enum OrderState {
 
 /// What a shopper wants: `POST /api/orders`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlaceOrder {
     /// 1 to [`LINES_MAX`] lines.
@@ -62,6 +64,7 @@ pub struct PlaceOrder {
 
 /// One wanted line. Prices are the shop's: a client cannot send one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WantedLine {
     /// The product.
@@ -86,6 +89,7 @@ pub fn storable(text: &str, (): &()) -> garde::Result {
 
 /// An order as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct OrderView {
     /// The order.
@@ -116,6 +120,7 @@ pub struct OrderView {
 
 /// One line of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LineView {
     /// The product.
@@ -133,6 +138,7 @@ pub struct LineView {
 
 /// What the payment provider's page needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CheckoutView {
     /// Public key of the shop at the provider.
@@ -151,6 +157,7 @@ pub struct CheckoutView {
 
 /// Answer to a confirmed payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentView {
     /// The order.
@@ -163,6 +170,7 @@ pub struct PaymentView {
 
 /// What a refund gives back, and why: `POST /api/orders/{id}/refunds`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AskRefund {
     /// Won, at least 1; everything that is left of the payment when absent.
@@ -179,6 +187,7 @@ pub const REFUND_REASON_MAX: usize = 200;
 
 /// Answer to a refund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RefundView {
     /// The refund.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a client sees of a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// `/problems/<code>`: a name for the kind of failure.
@@ -29,6 +30,7 @@ pub struct Problem {
 
 /// One field of the request that broke a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldError {
     /// Path of the field as sent: `lines[0].quantity`.
     pub field: String,

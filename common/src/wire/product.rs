@@ -8,6 +8,7 @@ use super::money::Won;
 
 /// Where a sale stands, by the clock and the stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum SaleState {
     /// Not published: only its owner and ADMIN see it.
@@ -41,6 +42,7 @@ impl SaleState {
 
 /// What happens to a waiting shopper who registers again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Rejoin {
     /// Moves to the very end with a new ticket.
@@ -52,6 +54,7 @@ pub enum Rejoin {
 
 /// How the line is ordered when admissions open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum StartOrder {
     /// First come, first served.
@@ -63,6 +66,7 @@ pub enum StartOrder {
 
 /// How a product's room lets people in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct QueuePolicy {
     /// Admissions per interval, 1 to 100,000.
@@ -115,6 +119,7 @@ impl Default for QueuePolicy {
 
 /// One option of a product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct OptionView {
     /// The option.
@@ -129,6 +134,7 @@ pub struct OptionView {
 
 /// Everything other services need of a product: the record of `product.events.v1`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProductSnapshot {
     /// The product.
@@ -172,6 +178,7 @@ pub struct ProductSnapshot {
 
 /// What may be shown before the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProductSummary {
     /// The product.
@@ -200,6 +207,7 @@ pub struct ProductSummary {
 
 /// The product page: only for holders of an access token, its owner and ADMIN.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProductView {
     /// What everybody may see.
@@ -238,6 +246,7 @@ pub struct LikeView {
 
 /// An uploaded picture: `GET /images/{key}` serves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageView {
     /// What products refer to it by: 64 hex digits.
@@ -250,6 +259,7 @@ pub struct ImageView {
 
 /// A company.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompanyView {
     /// The company.
@@ -270,6 +280,7 @@ pub struct CompanyView {
 
 /// A category.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CategoryView {
     /// Its code: 1000, 2000, ….

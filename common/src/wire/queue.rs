@@ -11,6 +11,7 @@ use super::id::{ProductId, Ticket, UserId};
 
 /// A shopper's state in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum QueueState {
     /// In the line.
@@ -35,6 +36,7 @@ pub enum QueueState {
 
 /// Why nobody is let in at the moment, though the sale runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum WaitReason {
     /// Admissions have not opened.
@@ -53,6 +55,7 @@ pub enum WaitReason {
 
 /// A shopper's place. Also the answer to a join.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
     /// The room.
@@ -99,6 +102,7 @@ pub struct Place {
 
 /// An access token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TokenView {
     /// For `X-Access-Token`.
@@ -109,6 +113,7 @@ pub struct TokenView {
 
 /// Answer to admissions by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionsView {
     /// How many were asked for.
@@ -119,6 +124,7 @@ pub struct AdmissionsView {
 
 /// A room's timetable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduleView {
     /// Admissions per interval.
@@ -135,6 +141,7 @@ pub struct ScheduleView {
 ///
 /// The log is what proves the order: a verifier reads it from the first step to the last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     /// What happened.
@@ -237,6 +244,7 @@ pub fn came<'a>(
 
 /// The kinds of step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum StepKind {
     /// A new ticket at the end of the line.
@@ -293,6 +301,7 @@ pub enum StepKind {
 
 /// How a room is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum RoomStatus {
     /// People may join.
@@ -305,6 +314,7 @@ pub enum RoomStatus {
 
 /// What moved in a room over some time: numbers of people.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Flow {
     /// Tickets made: in.
@@ -319,6 +329,7 @@ pub struct Flow {
 
 /// A room's live figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
     /// The room.

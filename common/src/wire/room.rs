@@ -9,6 +9,7 @@ use super::queue::QueueState;
 
 /// A page of live data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
     /// In the list's order.
@@ -20,6 +21,7 @@ pub struct Page<T> {
 
 /// Somebody in the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Waiter {
     /// Who.
@@ -35,6 +37,7 @@ pub struct Waiter {
 
 /// Somebody who was called or is inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Insider {
     /// Who.
@@ -51,6 +54,7 @@ pub struct Insider {
 
 /// Who paused a room or set its capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Hand {
     /// ADMIN or MANAGER.
@@ -61,6 +65,7 @@ pub enum Hand {
 
 /// Whether a room is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HoldView {
     /// Nobody is let in but by hand.
@@ -75,6 +80,7 @@ pub struct HoldView {
 
 /// What everybody waiting is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MessageView {
     /// Absent where there is none.
@@ -84,6 +90,7 @@ pub struct MessageView {
 
 /// A capacity that follows the load: down by a fifth while a goal is missed, else up by 2 %, every 5 s.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Adaptive {
     /// Never fewer people inside, at least 1.
@@ -115,6 +122,7 @@ fn lag_default() -> u32 {
 
 /// How many may be inside at once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CapacityView {
     /// Absent where there is no limit.
@@ -127,6 +135,7 @@ pub struct CapacityView {
 
 /// What was taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RevokedView {
     /// Rights that ended.
@@ -137,6 +146,7 @@ pub struct RevokedView {
 
 /// The draw of a room whose line is ordered by lot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DrawView {
     /// The room.

@@ -32,6 +32,7 @@ pub const LEEWAY_S: i64 = 5;
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "pg", derive(sqlx::Type), sqlx(type_name = "text", rename_all = "UPPERCASE"))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Role {
@@ -145,6 +146,7 @@ impl From<&Pass> for Right {
 
 /// A signing key as published in a JWKS: RFC 8037, Ed25519 only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Jwk {
     /// `OKP`.
     pub kty: String,
@@ -163,6 +165,7 @@ pub struct Jwk {
 
 /// A set of public keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Jwks {
     /// The keys.
     pub keys: Vec<Jwk>,

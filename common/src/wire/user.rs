@@ -8,6 +8,7 @@ use super::token::Role;
 
 /// Answer to a sign-up, and `GET /api/users/me`. Never holds a password or its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UserView {
     /// The account.
@@ -32,6 +33,7 @@ pub struct UserView {
 
 /// Answer to a login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LoginView {
     /// Identity JWT, for `Authorization: Bearer`.
@@ -48,6 +50,7 @@ pub struct LoginView {
 
 /// A login, as its owner sees it among the account's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SessionView {
     /// Names it.
@@ -66,6 +69,7 @@ pub struct SessionView {
 
 /// An account, as an ADMIN sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AccountView {
     /// What its owner sees.

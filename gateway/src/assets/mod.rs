@@ -36,6 +36,8 @@ const SECURITY: [(HeaderName, &str); 4] = [
     (header::REFERRER_POLICY, "same-origin"),
 ];
 
+/// The one file that is in no folder.
+const OPENAPI: &str = "/openapi.json";
 /// How long what carries a version is kept.
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 /// Other names stay when the bytes change: a copy is used only after asking whether it is still the same.
@@ -83,6 +85,8 @@ impl Assets {
                 }
             }
         }
+        let document = crate::openapi::document().to_string().into_bytes();
+        raw.insert(OPENAPI.into(), document);
         let mut files = HashMap::new();
         for (name, version::Linked { bytes, version }) in version::link(raw) {
             let file = File::new(bytes, kind(Path::new(&name)))?;

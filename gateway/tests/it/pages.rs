@@ -118,3 +118,18 @@ async fn what_a_page_loads_is_kept_for_good_under_a_name_of_its_bytes() {
     assert_eq!((&other.body, header(&other, "cache-control")), (&plain.body, Some("no-cache")));
     gate.http.get("/shopper/none.0123456789ab.js").await.unwrap().problem(404, "no-such-route");
 }
+
+#[tokio::test]
+async fn the_api_describes_itself() {
+    let gate = Gate::start().await;
+    let document = gate.http.get("/openapi.json").await.unwrap().expect(200);
+    assert_eq!(header(&document, "content-type"), Some("application/json"));
+    assert_eq!(document.body["openapi"], "3.1.0");
+    let place = &document.body["paths"]["/api/orders"]["post"];
+    assert_eq!(
+        place["responses"]["202"]["content"]["application/json"]["schema"]["$ref"],
+        "#/components/schemas/OrderView"
+    );
+    assert_eq!(place["security"][0], serde_json::json!({"bearer": [], "pass": []}));
+    gate.http.get("/docs").await.unwrap().expect(200);
+}
