@@ -102,7 +102,8 @@ impl Forward {
         let outcome = outcome(answer.status());
         let took = picked.note(outcome);
         if deadline.is_some() && outcome == Outcome::Answered && progress.is_none() {
-            upstream.answered(number, took);
+            // Those that come together wait for each other, and cost the less: that they do is no sign of overload.
+            upstream.answered(number, if route.is_batched { Duration::ZERO } else { took });
         }
         if let Some(client) = client.filter(|_| tunnel::is_opened(&answer)) {
             return Ok(self.tunnel(client, answer, (picked, permit)));

@@ -87,6 +87,8 @@ pub struct Route {
     /// The service gets the cookies of [`LOGIN_PATH`](common::http::cookie::LOGIN_PATH), and our word for the client's
     /// address where no login speaks for the request.
     pub of_login: bool,
+    /// The service takes many of these at once: how long one of them took says nothing of its load.
+    pub is_batched: bool,
 }
 
 /// Bodies are JSON of some kilobytes; only uploads need more.
@@ -109,6 +111,7 @@ impl Route {
             deadline: Some(DEADLINE),
             rate,
             of_login: false,
+            is_batched: false,
         }
     }
 
@@ -139,6 +142,12 @@ impl Route {
     /// The route may take longer.
     const fn within_s(mut self, seconds: u64) -> Self {
         self.deadline = Some(Duration::from_secs(seconds));
+        self
+    }
+
+    /// The service takes many of these at once, and refuses what is too much.
+    const fn batched(mut self) -> Self {
+        self.is_batched = true;
         self
     }
 
@@ -252,7 +261,7 @@ pub static TABLE: &[Route] = &[
     put("/api/queue/{productId}/capacity", Queue, HOST),
     get("/api/queue/{productId}/draw", Queue, Anyone),
     // Orders and payment. A payment waits for the provider.
-    post("/api/orders", Order, AnyPass).rate(Rate::Buy),
+    post("/api/orders", Order, AnyPass).rate(Rate::Buy).batched(),
     get("/api/orders", Order, Login),
     get("/api/orders/{id}", Order, Login),
     get("/api/orders/{id}/live", Order, Login).live(),
