@@ -37,9 +37,6 @@ pub enum Error {
         /// The methods it takes.
         allow: String,
     },
-    /// In the route table, but its service part does not exist yet.
-    #[error("this part of the shop is not built yet")]
-    NotYetBuilt,
     /// The route needs a login and none was sent.
     #[error("a login is needed: Authorization: Bearer <token>, or the cookie of a login")]
     LoginRequired,
@@ -129,7 +126,6 @@ impl Error {
             Self::HeadTooSlow => (StatusCode::REQUEST_TIMEOUT, "head-too-slow"),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no-such-route"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
-            Self::NotYetBuilt => (StatusCode::NOT_IMPLEMENTED, "not-yet-built"),
             Self::LoginRequired => (StatusCode::UNAUTHORIZED, "login-required"),
             Self::InvalidToken(_) | Self::RefusedToken(_) => (StatusCode::UNAUTHORIZED, "invalid-token"),
             Self::KeysUnknown => (StatusCode::SERVICE_UNAVAILABLE, "keys-unknown"),

@@ -85,7 +85,7 @@ pub async fn serve(
     let revoked = Revoked::new(redis.clone());
     let metrics = Metrics::register(&registry)?;
     let shared = Shared {
-        router: Arc::new(Router::new(routes::TABLE, routes::NOT_YET_BUILT)?),
+        router: Arc::new(Router::new(routes::TABLE)?),
         tokens: Arc::new(tokens::Tokens::new(
             verifier,
             revoked,

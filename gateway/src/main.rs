@@ -6,6 +6,10 @@ use common::telemetry;
 use gateway::Config;
 use tokio::net::TcpListener;
 
+/// Connections come and go on other threads than the streams that they open; see docs/OPERATIONS.md for what it saves.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// This thread accepts; the workers, which the door starts, do the rest.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use common::wire::id::ProductId;
 use http::Method;
 
@@ -34,7 +34,6 @@ struct Row {
     route: &'static Route,
     /// Its place in the table.
     number: usize,
-    built: bool,
 }
 
 /// The row that a request belongs to.
@@ -61,9 +60,8 @@ impl Router {
     /// Builds the look-up.
     ///
     /// # Errors
-    /// When two rows are the same, a rule asks for a product that the path does not name, or `not_yet_built` names
-    /// no row.
-    pub fn new(table: &'static [Route], not_yet_built: &[&'static str]) -> anyhow::Result<Self> {
+    /// When two rows are the same, or a rule asks for a product that the path does not name.
+    pub fn new(table: &'static [Route]) -> anyhow::Result<Self> {
         let mut router = Self { root: Node::default(), pages: None };
         for (number, route) in table.iter().enumerate() {
             let name = format!("{} {}", route.method, route.pattern);
@@ -73,19 +71,13 @@ impl Router {
                 "{name}: which product does the pass have to be for?"
             );
             if route.pattern.contains("{*") {
-                let row = Row { route, number, built: true };
+                let row = Row { route, number };
                 ensure!(router.pages.replace(row).is_none(), "{name}: a second row for all that is left");
                 continue;
             }
             let rows = &mut router.root.grow(route.pattern).rows;
             ensure!(rows.iter().all(|row| row.route.method != route.method), "{name} stands there twice");
-            rows.push(Row { route, number, built: true });
-        }
-        for name in not_yet_built {
-            let row = name.split_once(' ').and_then(|(method, pattern)| {
-                router.root.grow(pattern).rows.iter_mut().find(|row| row.route.method.as_str() == method)
-            });
-            row.with_context(|| format!("{name} is not in the table"))?.built = false;
+            rows.push(Row { route, number });
         }
         Ok(router)
     }
@@ -107,7 +99,7 @@ impl Router {
         let first = segments.next().unwrap_or_default();
         let hidden = path.split('/').any(|segment| segment.starts_with('.'));
         match self.pages {
-            Some(Row { route, number, .. })
+            Some(Row { route, number })
                 if answers(route, method) && !hidden && !NO_PAGES.contains(&first) =>
             {
                 Found { label: route.pattern, target: Ok(Target { route, number, product: None }) }
@@ -148,14 +140,13 @@ impl Node {
             return Found { label, target: Err(Error::MethodNotAllowed { allow: self.allow() }) };
         };
         let target = match *row {
-            Row { built: false, .. } => Err(Error::NotYetBuilt),
-            Row { route, number, .. } if route.rule == Rule::Pass => {
+            Row { route, number } if route.rule == Rule::Pass => {
                 // The id that the pass is compared with must be the one that the service reads.
                 let id = placeholder
                     .and_then(|text| text.parse::<ProductId>().ok().filter(|id| id.to_string() == text));
                 id.map(|id| Target { route, number, product: Some(id) }).ok_or(Error::NoSuchRoute)
             }
-            Row { route, number, .. } => Ok(Target { route, number, product: None }),
+            Row { route, number } => Ok(Target { route, number, product: None }),
         };
         Found { label: row.route.pattern, target }
     }
@@ -177,10 +168,10 @@ fn answers(route: &Route, method: &Method) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routes::{NOT_YET_BUILT, TABLE};
+    use crate::routes::TABLE;
 
     fn router() -> Router {
-        Router::new(TABLE, NOT_YET_BUILT).unwrap()
+        Router::new(TABLE).unwrap()
     }
 
     #[test]
@@ -192,15 +183,7 @@ mod tests {
             let found = router.find(&route.method, &path);
             assert_eq!(found.label, route.pattern);
             let name = format!("{} {}", route.method, route.pattern);
-            match found.target {
-                Ok(target) => assert!(std::ptr::eq(target.route, route), "{name}"),
-                Err(error) => {
-                    assert!(
-                        matches!(error, Error::NotYetBuilt) && NOT_YET_BUILT.contains(&&*name),
-                        "{name}: {error}"
-                    );
-                }
-            }
+            assert!(found.target.is_ok_and(|target| std::ptr::eq(target.route, route)), "{name}");
         }
     }
 
@@ -242,12 +225,11 @@ mod tests {
 
     #[test]
     fn a_table_that_contradicts_itself_does_not_start() {
-        assert!(Router::new(TABLE, &["GET /api/nowhere"]).is_err());
         let twice: &'static [Route] = Box::leak(Box::new([
             Route { method: Method::GET, ..*first() },
             Route { method: Method::GET, ..*first() },
         ]));
-        assert!(Router::new(twice, &[]).is_err());
+        assert!(Router::new(twice).is_err());
     }
 
     fn first() -> &'static Route {

@@ -288,6 +288,3 @@ pub static TABLE: &[Route] = &[
     get("/", Assets, Anyone),
     get("/{*file}", Assets, Anyone),
 ];
-
-/// Rows of the table whose service part does not exist yet: 501 `not-yet-built`, whoever asks.
-pub static NOT_YET_BUILT: &[&str] = &[];

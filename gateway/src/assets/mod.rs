@@ -3,7 +3,7 @@
 //!
 //! At a sale's start everybody asks for the same few files: they are answered from memory. A validator is made of the
 //! bytes alone, so that all replicas give the same. What pages and scripts load, they name with a version, also made of the
-//! bytes ([`mod@version`]): a browser keeps it for good and never asks again.
+//! bytes (`version`): a browser keeps it for good and never asks again.
 
 mod version;
 

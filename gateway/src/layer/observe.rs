@@ -110,7 +110,7 @@ impl Seen {
         let ends_connection = error.ends_connection();
         let failure = Failure::from(error);
         let cause = failure.cause.as_deref().unwrap_or(&failure.detail);
-        if failure.status.is_server_error() && failure.code != "not-yet-built" {
+        if failure.status.is_server_error() {
             tracing::error!(
                 route = self.route,
                 code = failure.code,

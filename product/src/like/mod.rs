@@ -5,7 +5,7 @@
 //! in between loses nothing and writes some twice, which changes nothing. A set that is not in Redis is read from
 //! PostgreSQL.
 //!
-//! - [`counts`]: the sets. [`store`]: the rows. [`flush`]: from one to the other.
+//! - [`counts`]: the sets. `store`: the rows. [`flush`]: from one to the other.
 //! - [`http`]: liking. [`popular`]: what is liked most.
 
 pub mod counts;
