@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use common::auth::key::SigningKey;
 use common::stop::Stop;
-use queue_server::cli::Task;
+use queue_server::cli::{Task, Tool};
 use tokio::net::TcpListener;
 
 /// Requests are made of small allocations that end on other threads: glibc took a tenth of the time for them. Of 100,000
@@ -16,7 +16,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 async fn main() -> anyhow::Result<()> {
     let config = match Task::from_args() {
         Task::Serve(config) => config,
-        Task::Keygen(file) => return Ok(writeln!(std::io::stdout(), "{}", SigningKey::generate(&file)?)?),
+        Task::Tool(Tool::Keygen { file }) => {
+            return Ok(writeln!(std::io::stdout(), "{}", SigningKey::generate(&file)?)?);
+        }
     };
     common::telemetry::start("queue-server", &config.telemetry)?;
     common::http::allow_connections();

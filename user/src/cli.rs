@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Subcommand};
+use clap::{Args, Subcommand};
 use common::auth::key::SigningKey;
 use common::config::Pg;
 use common::stop::Stop;
@@ -10,13 +10,7 @@ use common::stop::Stop;
 use crate::{Config, MIGRATIONS, account, keys};
 
 /// What the process is to do.
-#[derive(Debug)]
-pub enum Task {
-    /// Serve, which is the default.
-    Serve(Box<Config>),
-    /// Do one thing and end.
-    Tool(Tool),
-}
+pub type Task = common::cli::Task<Config, Tool>;
 
 /// Things to do once.
 #[derive(Debug, Subcommand)]
@@ -50,21 +44,6 @@ pub struct Seed {
     /// Load shoppers `s000001`, `s000002`, …: accounts that nobody can log in to, with contiguous ids.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=account::seed::SHOPPERS_MAX))]
     shoppers: u32,
-}
-
-impl Task {
-    /// Reads the command line and the environment; ends the process with a message when they are wrong.
-    #[must_use]
-    pub fn from_args() -> Self {
-        // The service's settings stay at the top level, so that `--help` shows them; a tool does not need them.
-        let command = Tool::augment_subcommands(Config::command()).subcommand_negates_reqs(true);
-        let matches = command.subcommand_required(false).arg_required_else_help(false).get_matches();
-        let task = match matches.subcommand_name() {
-            Some(_) => Tool::from_arg_matches(&matches).map(Self::Tool),
-            None => Config::from_arg_matches(&matches).map(|config| Self::Serve(Box::new(config))),
-        };
-        task.unwrap_or_else(|error| error.exit())
-    }
 }
 
 impl Tool {

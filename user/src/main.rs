@@ -1,4 +1,4 @@
-//! `user`: the service by default; `user seed` and `user keygen` are its tools.
+//! `user`: the service by default; `user seed`, `user rotate-keys` and `user keygen` are its tools.
 
 use std::io::Write as _;
 

@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
+use common::pool::{Full, Pool};
 use prometheus::Histogram;
-use tokio::sync::Semaphore;
 
 use crate::error::Error;
 
@@ -21,14 +21,13 @@ pub(crate) const UNUSABLE: &str = "!";
 
 /// Hashes and verifies. Clones share the pool.
 #[derive(Debug, Clone)]
-pub(crate) struct Hasher(Arc<Pool>);
+pub(crate) struct Hasher {
+    pool: Pool,
+    shared: Arc<Shared>,
+}
 
 #[derive(Debug)]
-struct Pool {
-    /// One for every hash that runs or waits.
-    places: Arc<Semaphore>,
-    /// One for every hash that runs.
-    turns: Arc<Semaphore>,
+struct Shared {
     /// Verified where there is no account, so that the answer takes as long as where there is one.
     dummy: String,
     seconds: Histogram,
@@ -49,14 +48,8 @@ impl Hasher {
     /// # Errors
     /// When there are no random numbers.
     pub(crate) fn new(at_once: NonZeroUsize, waiting_max: usize, seconds: Histogram) -> anyhow::Result<Self> {
-        let at_once = at_once.get();
-        let places = at_once.saturating_add(waiting_max).min(Semaphore::MAX_PERMITS);
-        Ok(Self(Arc::new(Pool {
-            places: Arc::new(Semaphore::new(places)),
-            turns: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))),
-            dummy: hash("no account has this password")?,
-            seconds,
-        })))
+        let shared = Arc::new(Shared { dummy: hash("no account has this password")?, seconds });
+        Ok(Self { pool: Pool::new(at_once, waiting_max), shared })
     }
 
     /// The hash to store.
@@ -91,18 +84,9 @@ impl Hasher {
         &self,
         work: impl FnOnce(&str) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let pool = Arc::clone(&self.0);
-        let place = Arc::clone(&pool.places).try_acquire_owned().map_err(|_| Error::Busy)?;
-        let turn = Arc::clone(&pool.turns).acquire_owned().await.context("the pool is never closed")?;
-        // Both go with the work: a client that hangs up does not make room while its hash still runs.
-        let task = tokio::task::spawn_blocking(move || {
-            let timer = pool.seconds.start_timer();
-            let result = work(&pool.dummy);
-            timer.observe_duration();
-            drop((place, turn));
-            result
-        });
-        Ok(task.await.context("hashing")?)
+        let shared = Arc::clone(&self.shared);
+        let timed = move || shared.seconds.observe_closure_duration(|| work(&shared.dummy));
+        self.pool.run(timed).await.map_err(|Full| Error::Busy)
     }
 }
 
@@ -148,7 +132,7 @@ mod tests {
         for stored in [None, Some(UNUSABLE.to_owned()), Some(String::new())] {
             assert!(!hasher.verify("no account has this password".into(), stored).await.unwrap().is_right);
         }
-        assert_eq!(hasher.0.seconds.get_sample_count(), 3, "each costs a whole hash");
+        assert_eq!(hasher.shared.seconds.get_sample_count(), 3, "each costs a whole hash");
     }
 
     #[tokio::test]
@@ -169,10 +153,14 @@ mod tests {
     #[tokio::test]
     async fn a_full_pool_refuses_and_an_empty_one_does_not() {
         let hasher = hasher(1, 1);
-        let running = Arc::clone(&hasher.0.places).try_acquire_owned().unwrap();
-        let waiting = Arc::clone(&hasher.0.places).try_acquire_owned().unwrap();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let mut running = std::pin::pin!(hasher.pool.run(move || ended.recv().is_err()));
+        let mut waiting = std::pin::pin!(hasher.pool.run(|| ()));
+        assert!(futures::poll!(&mut running).is_pending() && futures::poll!(&mut waiting).is_pending());
         assert!(matches!(hasher.hash("some-password-1".into()).await, Err(Error::Busy)));
-        drop((running, waiting));
+        drop(end);
+        assert!(running.await.unwrap());
+        waiting.await.unwrap();
         assert!(hasher.hash("some-password-1".into()).await.is_ok());
     }
 }
