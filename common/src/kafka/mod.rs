@@ -1,5 +1,6 @@
 //! The log between services.
 //!
+//! - `delivery`: records on their way.
 //! - [`producer`]: idempotent, waits for the broker's word.
 //! - [`consumer`]: a thread that polls, a bounded channel, effects before commits, dead letters.
 //! - [`commits`]: when offsets are committed, and reading again what was not.
@@ -10,6 +11,7 @@
 pub mod chain;
 pub mod commits;
 pub mod consumer;
+mod delivery;
 pub mod producer;
 pub mod reader;
 pub mod transaction;

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
-use rdkafka::util::Timeout;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::Producer as _;
+use rdkafka::types::RDKafkaErrorCode;
 
+use super::delivery::{Client, Delivery};
 use crate::config::Kafka;
+
+/// Between two looks for room in a full queue.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 /// A record on its way out.
 #[derive(Debug, Clone)]
@@ -23,20 +26,9 @@ pub struct Outgoing {
     pub body: Vec<u8>,
 }
 
-impl Outgoing {
-    /// As the client library takes it.
-    pub(super) fn message(&self) -> FutureRecord<'_, String, Vec<u8>> {
-        let mut headers = OwnedHeaders::new_with_capacity(self.headers.len());
-        for (key, value) in &self.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
-        FutureRecord::to(&self.topic).key(&self.key).payload(&self.body).headers(headers)
-    }
-}
-
 /// Sends records and waits for the broker's word. Clones share the connection.
 #[derive(Clone)]
-pub struct Producer(FutureProducer);
+pub struct Producer(Client);
 
 impl std::fmt::Debug for Producer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,7 +51,7 @@ impl Producer {
             .set("queue.buffering.max.kbytes", "65536")
             // Given up after this; the outbox sends the rows again.
             .set("message.timeout.ms", "30000");
-        Ok(Self(settings.create()?))
+        Ok(Self(Client::new(&settings)?))
     }
 
     /// Sends the records in this order and waits until the broker has them all.
@@ -67,15 +59,31 @@ impl Producer {
     /// # Errors
     /// When any of them was not acknowledged; some may have been.
     pub async fn send(&self, records: &[Outgoing]) -> anyhow::Result<()> {
-        // Futures enqueue at their first poll, in order; a full queue waits for room.
-        let waits = records.iter().map(|record| self.0.send(record.message(), Timeout::Never));
-        try_join_all(waits.map(|wait| async { wait.await.map_err(|(error, _)| error) })).await?;
+        let mut deliveries = Vec::with_capacity(records.len());
+        for record in records {
+            deliveries.push(self.take(record).await?);
+        }
+        for delivery in deliveries {
+            delivery.place().await?;
+        }
         Ok(())
+    }
+
+    /// Has a record taken, once there is room.
+    async fn take(&self, record: &Outgoing) -> anyhow::Result<Delivery> {
+        loop {
+            match self.0.take(record) {
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+                taken => return Ok(taken?),
+            }
+        }
     }
 
     /// Waits for what is still on its way.
     pub fn flush(&self) {
-        if let Err(error) = self.0.flush(Duration::from_secs(5)) {
+        if let Err(error) = self.0.producer().flush(Duration::from_secs(5)) {
             tracing::warn!(%error, "records were still on their way at the stop");
         }
     }

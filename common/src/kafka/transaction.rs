@@ -1,12 +1,13 @@
 //! Sending records all or none, with one writer at a time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future::try_join_all;
-use rdkafka::producer::{FutureProducer, Producer as _};
+use rdkafka::error::KafkaResult;
+use rdkafka::producer::{BaseProducer, Producer as _};
 
+use super::delivery::{Client, Delivery, Reports};
 use super::producer::Outgoing;
 use crate::config::Kafka;
 
@@ -16,19 +17,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The only writer under its name: the next one that begins fences it, whatever it was doing.
 ///
 /// After any error its transaction's fate is unknown. Drop it and begin again: that settles what was left open.
-pub struct Writer(Arc<FutureProducer>);
+pub struct Writer(Client);
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Writer")
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // The client takes its time to end, and a thread of the runtime must not wait for it.
-        let producer = Arc::clone(&self.0);
-        std::thread::spawn(move || drop(producer));
     }
 }
 
@@ -48,7 +41,7 @@ impl Writer {
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random")
             .set("queue.buffering.max.kbytes", "65536");
-        let writer = Self(Arc::new(settings.create()?));
+        let writer = Self(Client::new(&settings)?);
         writer.blocking("no word from the broker", |producer| producer.init_transactions(ANSWER_MAX)).await?;
         Ok(writer)
     }
@@ -59,16 +52,11 @@ impl Writer {
     /// When it is not known that they are there: the broker does not answer, or another writer has begun.
     pub async fn send(&self, records: &[Outgoing]) -> anyhow::Result<Vec<(i32, i64)>> {
         self.blocking("transaction not begun", |producer| producer.begin_transaction()).await?;
-        let deliveries = records.iter().map(|record| {
-            // At once and in order; a full queue ends the attempt, where waiting would let others pass.
-            self.0.send_result(record.message()).map_err(|(error, _)| error)
-        });
+        // At once and in order; a full queue ends the attempt.
+        let deliveries = records.iter().map(|record| self.0.take(record));
         let deliveries = deliveries.collect::<Result<Vec<_>, _>>().context("records not taken")?;
-        let places = try_join_all(deliveries.into_iter().map(|delivery| async {
-            let delivery = delivery.await?.map_err(|(error, _)| error)?;
-            anyhow::Ok((delivery.partition, delivery.offset))
-        }));
-        let places = places.await.context("records not taken")?;
+        let places =
+            try_join_all(deliveries.into_iter().map(Delivery::place)).await.context("records not taken")?;
         self.blocking("not committed", |producer| producer.commit_transaction(ANSWER_MAX)).await?;
         Ok(places)
     }
@@ -76,9 +64,9 @@ impl Writer {
     async fn blocking(
         &self,
         what: &'static str,
-        call: impl FnOnce(&FutureProducer) -> rdkafka::error::KafkaResult<()> + Send + 'static,
+        call: impl FnOnce(&BaseProducer<Reports>) -> KafkaResult<()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        let producer = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || call(&producer)).await?.context(what)
+        let client = self.0.clone();
+        tokio::task::spawn_blocking(move || call(client.producer())).await?.context(what)
     }
 }
