@@ -200,7 +200,7 @@ async fn leaving_asks_first_and_joining_again_is_at_the_end() {
 }
 
 #[tokio::test]
-async fn a_visitor_logs_in_and_comes_back_to_the_line() {
+async fn a_visitor_logs_in_comes_back_to_the_line_and_stays_logged_in() {
     let (product, _first) = line().await;
     let account = &shared().stack.json()["accounts"]["shopper"];
     let mut window = Window::open("ko-KR", 320).await;
@@ -220,4 +220,19 @@ async fn a_visitor_logs_in_and_comes_back_to_the_line() {
     window.sees("내 대기 순서").await;
     let wider = window.eval("document.documentElement.scrollWidth").await;
     assert_eq!(wider, 320);
+
+    // The browser drops the identity when its 15 minutes are over; the page learns of it when it asks next.
+    let shop = json!({"name": "identity", "url": shared().stack.gateway()});
+    window.call("Network.deleteCookies", shop).await;
+    window.eval("dispatchEvent(new Event('online'))").await;
+    window
+        .until(
+            "performance.getEntriesByType('resource').some(({name}) => name.endsWith('/api/auth/refresh'))",
+        )
+        .await;
+    rank(&mut window, 2).await;
+    let cookies = window.call("Network.getCookies", json!({})).await;
+    let names: Vec<_> = cookies["cookies"].as_array().unwrap().iter().map(|cookie| &cookie["name"]).collect();
+    assert!(names.contains(&&json!("identity")), "{names:?}");
+    assert_eq!(window.eval("document.body.className").await, "waiting notOpen undefined undefined");
 }
