@@ -27,8 +27,19 @@ pub(crate) async fn show(
     if let Some(place) = remembered(&app, product, caller.user).await {
         return Ok(Json(place));
     }
-    let standing = known(&app, product, || app.store.place(product, caller.user)).await?;
-    view(&app, product, &caller, &standing).map(Json)
+    match known(&app, product, || app.store.place(product, caller.user)).await {
+        Ok(standing) => view(&app, product, &caller, &standing).map(Json),
+        Err(error) => last_known(&app, product, caller.user).map(Json).ok_or(error),
+    }
+}
+
+/// The place in memory, where the store was lost while it was asked.
+fn last_known(app: &App, product: ProductId, user: UserId) -> Option<Place> {
+    let room = app.live.get(product)?;
+    if !room.view().is_lost() {
+        return None;
+    }
+    room.poll(user)
 }
 
 async fn remembered(app: &App, product: ProductId, user: UserId) -> Option<Place> {
