@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use axum::body::Bytes;
 use common::auth::Caller;
 use common::kafka::chain::StreamId;
-use common::wire::queue::{Place, QueueState};
+use common::wire::queue::{Place, QueueState, WaitReason};
 use hyper::body::{Body, Frame};
 
 use super::Live;
@@ -79,6 +79,7 @@ struct Inner {
     state: Option<QueueState>,
     /// Rank and total as told last.
     told: (u64, u64),
+    reason: Option<WaitReason>,
     /// Digest of the place as told last.
     digest: u64,
     /// When something was said last, in rounds of the room.
@@ -96,6 +97,7 @@ impl Seat {
             is_greeted: false,
             state: None,
             told: (0, 0),
+            reason: None,
             digest: 0,
             spoke: 0,
             known,
@@ -110,9 +112,9 @@ impl Seat {
     }
 
     /// Whether somebody who stands there was told something else.
-    pub(super) fn is_news(&self, stand: (u64, u64)) -> bool {
+    pub(super) fn is_news(&self, stand: (u64, u64), reason: Option<WaitReason>) -> bool {
         let inner = lock(&self.inner);
-        inner.state != Some(QueueState::Waiting) || inner.told != stand
+        inner.state != Some(QueueState::Waiting) || inner.told != stand || inner.reason != reason
     }
 
     /// Rounds since something was said.
@@ -198,6 +200,7 @@ impl Seat {
         };
         inner.state = Some(QueueState::Waiting);
         inner.told = (place.rank.unwrap_or(0), place.total);
+        inner.reason = view.reason();
         let digest = digest(&place);
         if std::mem::replace(&mut inner.digest, digest) == digest {
             return None;

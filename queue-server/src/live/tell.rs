@@ -1,5 +1,5 @@
 //! Who of a room's listeners is told what, and when: what happened to oneself at once, what concerns everybody at once,
-//! and how the line moves the more often the nearer one is to its front.
+//! and how the line moves, or stands still, the more often the nearer one is to its front.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ async fn all(app: &App, room: &Room) {
         let is_round = tokio::select! { () = room.news.notified() => false, _ = rounds.tick() => true };
         let notice = room.view().notice();
         if told.as_ref() != Some(&notice) {
-            everybody(room, &notice).await;
+            everybody(room, &notice, notice.is_for_all(told.as_ref())).await;
             told = Some(notice);
         }
         if is_round {
@@ -122,8 +122,8 @@ async fn ask(app: &App, room: &Room, user: UserId) -> Option<UserId> {
     None
 }
 
-/// Tells everybody what concerns all.
-async fn everybody(room: &Room, notice: &Notice) {
+/// Tells everybody what concerns all, or those who are ready what concerns only them.
+async fn everybody(room: &Room, notice: &Notice, is_for_all: bool) {
     let ended = room.view().ended();
     let ended = ended.map(|place| Said::new(room.view().last(), &place));
     walk(room, |seats| {
@@ -132,15 +132,13 @@ async fn everybody(room: &Room, notice: &Notice) {
             let view = room.view();
             for seat in seats {
                 match (view.ticket(seat.caller.user), seat.state(), &ended) {
+                    (None, Some(QueueState::Ready), _) => unknown.push(seat.caller.user),
+                    _ if !is_for_all => {}
                     (Some(_), ..) => told.push((seat, Next::Place)),
                     (None, Some(QueueState::Waiting), Some(said)) => {
                         told.push((seat, Next::Said(said.clone())));
                     }
-                    (
-                        None,
-                        None | Some(QueueState::Waiting | QueueState::Ready | QueueState::Admitted),
-                        _,
-                    ) => {
+                    (None, None | Some(QueueState::Waiting | QueueState::Admitted), _) => {
                         unknown.push(seat.caller.user);
                     }
                     _ => {}
@@ -164,6 +162,7 @@ async fn round(app: &App, room: &Room) {
         let mut told = Vec::new();
         {
             let view = room.view();
+            let reason = view.reason();
             for seat in seats {
                 // Spread over the rounds by their numbers.
                 #[expect(clippy::cast_possible_truncation, reason = "only its remainder counts")]
@@ -177,7 +176,7 @@ async fn round(app: &App, room: &Room) {
                     told.push((seat, Next::Last(LOGIN)));
                 } else if let Some((_, stand)) = stand
                     && turn.is_multiple_of(every(stand.0))
-                    && seat.is_news(stand)
+                    && seat.is_news(stand, reason)
                 {
                     told.push((seat, Next::Place));
                 } else if is_sign && seat.quiet_for(round) >= ALIVE_ROUNDS {

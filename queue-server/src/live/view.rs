@@ -50,11 +50,21 @@ pub(crate) struct Notice {
     /// No answer of the store for some time.
     pub(crate) is_lost: bool,
     reason: Option<WaitReason>,
+    /// Whether every unit is reserved. Around the end of a sale that changes with each order that fails.
+    is_frozen: bool,
     said: Option<String>,
     starts_at: Option<i64>,
     is_ranked: bool,
     /// How often the line was read anew: then anything may have changed.
     loads: u64,
+}
+
+impl Notice {
+    /// Whether the line has to hear of it at once. That every unit is reserved, or one came back, it learns in turn;
+    /// only the claim clocks of those who are ready stop by it, or go on.
+    pub(super) fn is_for_all(&self, told: Option<&Self>) -> bool {
+        told.is_none_or(|told| *told != Self { is_frozen: told.is_frozen, ..self.clone() })
+    }
 }
 
 /// A room in memory.
@@ -322,13 +332,19 @@ impl View {
         })
     }
 
+    /// Why nobody who waits is let in.
+    pub(super) fn reason(&self) -> Option<WaitReason> {
+        self.room.as_ref().and_then(|room| rules::reason(QueueState::Waiting, room, self.now))
+    }
+
     /// What everybody is to be told when it changes.
     pub(crate) fn notice(&self) -> Notice {
         let room = self.room.as_ref();
         Notice {
             status: room.map(|room| room.status),
             is_lost: self.is_lost(),
-            reason: room.and_then(|room| rules::reason(QueueState::Waiting, room, self.now)),
+            reason: self.reason().filter(|reason| *reason != WaitReason::AllReserved),
+            is_frozen: self.reason() == Some(WaitReason::AllReserved),
             said: self.said.clone(),
             starts_at: room.and_then(|room| rules::opens_in_ms(room, self.now).map(|_| room.opens_at)),
             is_ranked: room.is_some_and(|room| room.is_ranked()),
