@@ -198,7 +198,6 @@ impl Room<'_> {
                         continue;
                     }
                     if let Some(since) = free.pop_front() {
-                        eprintln!("DBG {:.2} {}", start.elapsed().as_secs_f64(), (at-since)/1000);
                         latency.saturating_record(u64::try_from(at - since).unwrap_or(0));
                     }
                     ready.push_back(person);
