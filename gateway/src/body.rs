@@ -1,11 +1,12 @@
 //! Bodies in both directions. They are never collected: one piece is taken when the other side can take it.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use common::stop::Stop;
 use futures::future::BoxFuture;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -77,10 +78,17 @@ impl Progress {
 }
 
 /// A request's body: as long and as slow as it may be, and without trailers, which no route knows.
+///
+/// In a box: hyper keeps room for 32 requests for each connection to a service.
 #[derive(Debug)]
-pub struct Upload {
+pub struct Upload(Option<Box<Coming>>);
+
+#[derive(Debug)]
+struct Coming {
     inner: Option<Incoming>,
     limits: Option<Limits>,
+    /// What has arrived and waits to be passed on.
+    here: Bytes,
 }
 
 #[derive(Debug)]
@@ -94,20 +102,23 @@ impl Upload {
     /// No body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { inner: None, limits: None }
+        Self(None)
     }
 
     /// A body as it comes in.
     #[must_use]
     pub fn new(incoming: Incoming) -> Self {
-        Self { inner: Some(incoming).filter(|body| !body.is_end_stream()), limits: None }
+        if incoming.is_end_stream() {
+            return Self::empty();
+        }
+        Self(Some(Box::new(Coming { inner: Some(incoming), limits: None, here: Bytes::new() })))
     }
 
     /// Holds the body to `max` bytes within `time`. `None` when there is no body.
     pub fn limit(&mut self, max: u64, time: Duration) -> Option<Arc<Progress>> {
-        self.inner.as_ref()?;
+        let coming = self.0.as_mut()?;
         let progress = Arc::new(Progress::default());
-        self.limits =
+        coming.limits =
             Some(Limits { left: max, until: Box::pin(sleep(time)), progress: Arc::clone(&progress) });
         Some(progress)
     }
@@ -115,25 +126,37 @@ impl Upload {
     /// How far it has come; `None` when there is no body.
     #[must_use]
     pub fn progress(&self) -> Option<Arc<Progress>> {
-        self.limits.as_ref().map(|limits| Arc::clone(&limits.progress))
+        self.0.as_ref()?.limits.as_ref().map(|limits| Arc::clone(&limits.progress))
     }
 
+    /// Waits until all of it is here, or `most` bytes. Returns whether it is all.
+    ///
+    /// # Errors
+    /// What broke it off.
+    pub async fn arrive(&mut self, most: usize) -> Result<bool, Fault> {
+        let Some(coming) = &mut self.0 else { return Ok(true) };
+        // Of a client that sends byte by byte, each piece would keep a whole buffer: they are copied.
+        let mut here = BytesMut::new();
+        while here.len() < most
+            && let Some(piece) = poll_fn(|cx| coming.poll_piece(cx)).await
+        {
+            here.extend_from_slice(&piece?);
+        }
+        coming.here = here.freeze();
+        Ok(coming.inner.is_none())
+    }
+}
+
+impl Coming {
     fn end(&mut self, fault: Option<Fault>) {
         self.inner = None;
         if let Some(limits) = &self.limits {
             limits.progress.set(fault);
         }
     }
-}
 
-impl hyper::body::Body for Upload {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    /// The next piece as it comes in.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
         loop {
             let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
             let fault = match Pin::new(inner).poll_frame(cx) {
@@ -144,9 +167,9 @@ impl hyper::body::Body for Upload {
                         Some(limits) if limits.left < size => Fault::TooLarge,
                         Some(limits) => {
                             limits.left -= size;
-                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                            return Poll::Ready(Some(Ok(data)));
                         }
-                        None => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                        None => return Poll::Ready(Some(Ok(data))),
                     }
                 }
                 Poll::Ready(Some(Err(_))) => Fault::Unreadable,
@@ -167,17 +190,45 @@ impl hyper::body::Body for Upload {
             return Poll::Ready(Some(Err(fault)));
         }
     }
+}
+
+impl hyper::body::Body for Upload {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let Some(coming) = &mut self.0 else { return Poll::Ready(None) };
+        if !coming.here.is_empty() {
+            let here = std::mem::take(&mut coming.here);
+            return Poll::Ready(Some(Ok(Frame::data(here))));
+        }
+        coming.poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Incoming::is_end_stream)
+        let has_ended = |coming: &Coming| {
+            coming.here.is_empty() && coming.inner.as_ref().is_none_or(Incoming::is_end_stream)
+        };
+        self.0.as_deref().is_none_or(has_ended)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+        let Some(coming) = &self.0 else { return SizeHint::with_exact(0) };
+        let here = coming.here.len() as u64;
+        let rest = coming.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(here + rest.lower());
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(here + upper);
+        }
+        hint
     }
 }
 
-impl Drop for Upload {
+impl Drop for Coming {
     fn drop(&mut self) {
         // hyper does not ask again once it has all bytes of a known length.
         self.end(None);

@@ -43,8 +43,8 @@ pub struct Config {
     /// Requests waiting for an answer at once; one more gets 503. Each costs some 20 KiB with its connection.
     #[arg(long, env = "GATEWAY_IN_FLIGHT_MAX", default_value_t = 10_000)]
     pub in_flight_max: usize,
-    /// Requests at one service at once at most, so also connections to it. How many it is, the gateway finds out by how
-    /// long answers take; the next ones wait a moment, then get 503.
+    /// Requests that one service works on at once, at most. How many it is, the gateway finds out by how long answers take;
+    /// the next ones wait a moment, then get 503.
     #[arg(long, env = "GATEWAY_UPSTREAM_IN_FLIGHT_MAX", default_value_t = 512)]
     pub upstream_in_flight_max: usize,
     /// Between two times that each replica is asked whether it is ready, in milliseconds; 0: never.
@@ -70,6 +70,9 @@ pub struct Config {
     /// so that it is they who close.
     #[arg(long, env = "GATEWAY_IDLE_MAX_MS", default_value_t = 120_000)]
     pub idle_max_ms: u64,
+    /// A client that takes nothing of an answer for this long loses its connection, in milliseconds.
+    #[arg(long, env = "GATEWAY_STALL_MAX_MS", default_value_t = 60_000)]
+    pub stall_max_ms: u64,
     /// A request body must have arrived this long after its head, in milliseconds.
     #[arg(long, env = "GATEWAY_UPLOAD_MAX_MS", default_value_t = 30_000)]
     pub upload_max_ms: u64,
@@ -146,6 +149,7 @@ impl Config {
         for (name, value) in [
             ("GATEWAY_HEAD_MAX_MS", self.head_max_ms),
             ("GATEWAY_IDLE_MAX_MS", self.idle_max_ms),
+            ("GATEWAY_STALL_MAX_MS", self.stall_max_ms),
             ("GATEWAY_UPLOAD_MAX_MS", self.upload_max_ms),
             ("GATEWAY_DEADLINE_MAX_MS", self.deadline_max_ms),
         ] {
@@ -172,8 +176,9 @@ impl Config {
     /// What clients may take their time for.
     #[must_use]
     pub fn patience(&self) -> Patience {
-        let [head, idle] = [self.head_max_ms, self.idle_max_ms].map(Duration::from_millis);
-        Patience { head, idle }
+        let all = [self.head_max_ms, self.idle_max_ms, self.stall_max_ms];
+        let [head, idle, stall] = all.map(Duration::from_millis);
+        Patience { head, idle, stall }
     }
 
     /// [`Config::upload_max_ms`].

@@ -27,6 +27,8 @@ use crate::upstream::{Permit, Upstream, Upstreams};
 
 /// Connections to services are on the same network: what takes longer will not come.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// A body up to this size has arrived before its service is asked.
+const SHORT_BYTES: usize = 16 << 10;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -60,7 +62,7 @@ struct Exchange {
     line: Option<SendRequest<Upload>>,
     progress: Option<Arc<Progress>>,
     worker: usize,
-    _permit: Permit,
+    _permit: Option<Permit>,
 }
 
 impl Held for Exchange {
@@ -90,7 +92,10 @@ impl Forward {
         let client = call.request.extensions_mut().remove::<OnUpgrade>();
         let (route, number) = (call.target.route, call.target.number);
         let upstream = self.upstreams.get(route.to).context("the route leads to no service")?;
-        let permit = upstream.permit(route).await?;
+        // What broke it off, the layer that limits bodies says.
+        let here = call.request.body_mut().arrive(SHORT_BYTES).await;
+        let is_here = here.map_err(|_| Error::BodyUnreadable)?;
+        let permit = upstream.permit(route, is_here).await?;
         let deadline = route.deadline.map(|deadline| deadline.min(self.deadline_max));
         let mut request = outgoing(call);
         if client.is_some() {
@@ -100,16 +105,16 @@ impl Forward {
         let asked = Asked { deadline, progress: progress.clone() };
         let (answer, mut picked, line) = self.exchange(upstream, request, asked).await?;
         let outcome = outcome(answer.status());
-        let took = picked.note(outcome);
-        // Those that come together wait for each other, and cost the less: that they do is no sign of overload. How long
-        // a client took for its own body is none either.
-        let strain = if route.is_batched { Some(Duration::ZERO) } else { progress.is_none().then_some(took) };
-        if let Some(took) = strain.filter(|_| deadline.is_some() && outcome == Outcome::Answered) {
+        // Those that come together wait for each other, and cost the less: that they do is no sign of overload.
+        let took = picked.note(outcome).map(|took| if route.is_batched { Duration::ZERO } else { took });
+        if let Some(took) = took.filter(|_| permit.is_turn() && outcome == Outcome::Answered) {
             upstream.answered(number, took);
         }
         if let Some(client) = client.filter(|_| tunnel::is_opened(&answer)) {
             return Ok(self.tunnel(client, answer, (picked, permit)));
         }
+        // The service has done its work: how fast the client takes the answer must not hold up others.
+        let permit = Some(permit).filter(|permit| !permit.is_turn());
         let held = Exchange { picked, line: Some(line), progress, worker: self.worker, _permit: permit };
         let is_live = deadline.is_none();
         let mut answer = incoming(answer)?.map(|body| Download::new(body, deadline, held).boxed_unsync());

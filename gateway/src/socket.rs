@@ -32,6 +32,8 @@ pub struct Patience {
     pub head: Duration,
     /// Between an answer and the next request.
     pub idle: Duration,
+    /// Between two pieces of an answer that it takes.
+    pub stall: Duration,
 }
 
 /// Where a connection is between two requests; shared by the socket and what serves its requests.
@@ -100,6 +102,8 @@ pub struct Socket<H> {
     /// The answer to what is no request.
     refusal: Bytes,
     timer: Option<Pin<Box<Sleep>>>,
+    /// While it takes nothing of what is written.
+    stall: Option<Pin<Box<Sleep>>>,
     closing: Option<Pin<Box<Sleep>>>,
     left: usize,
     _held: H,
@@ -125,6 +129,7 @@ impl<H: Unpin> Socket<H> {
             answered: 0,
             refusal: Bytes::new(),
             timer: None,
+            stall: None,
             closing: None,
             left: LINGER_MAX_BYTES,
             _held: held,
@@ -202,6 +207,18 @@ impl<H: Unpin> Socket<H> {
         }
     }
 
+    /// Nothing, or something, was taken of what was written: completes when that has been nothing for too long.
+    fn poll_taken<T>(&mut self, cx: &mut Context<'_>, taken: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if taken.is_ready() {
+            self.stall = None;
+            return taken;
+        }
+        let patience = self.patience.stall;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(stall.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
     /// Ends the wait for a head. Whoever has said nothing at all hears nothing: a browser that opened a connection ahead
     /// of its need would take it for the answer to its first request.
     fn poll_give_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -242,7 +259,8 @@ impl<H: Unpin> AsyncWrite for Socket<H> {
         if self.takes(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let taken = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.poll_taken(cx, taken)
     }
 
     fn poll_write_vectored(
@@ -253,7 +271,8 @@ impl<H: Unpin> AsyncWrite for Socket<H> {
         if self.takes(pieces.first().map_or(&[], |piece| piece)) {
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
-        Pin::new(&mut self.socket).poll_write_vectored(cx, pieces)
+        let taken = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
+        self.poll_taken(cx, taken)
     }
 
     fn is_write_vectored(&self) -> bool {

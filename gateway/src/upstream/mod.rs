@@ -31,6 +31,9 @@ const RETRIES: f32 = 0.1;
 const RETRIES_MIN_PER_S: u32 = 5;
 /// Over this time.
 const RETRIES_OVER: Duration = Duration::from_secs(10);
+/// Long bodies on their way to one service at once. They cost it a connection and some memory while they arrive, and work
+/// only then.
+const UPLOADS_MAX: usize = 64;
 
 /// All services behind.
 #[derive(Debug)]
@@ -85,16 +88,25 @@ pub struct Upstream {
     workers: usize,
     limit: Limit,
     streams: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     retries: TpsBudget,
 }
 
 /// The right to ask a service, until it is dropped.
 #[derive(Debug)]
 pub enum Permit {
-    /// For an answer.
+    /// For what it can work on at once.
     Turn(Turn),
-    /// For a stream, which holds its connection for minutes.
-    Stream(OwnedSemaphorePermit),
+    /// For a connection that the client holds for as long as it likes: a stream, or a long body.
+    Line(OwnedSemaphorePermit),
+}
+
+impl Permit {
+    /// Whether it counts as work of the service.
+    #[must_use]
+    pub fn is_turn(&self) -> bool {
+        matches!(self, Self::Turn(_))
+    }
 }
 
 impl Upstream {
@@ -111,21 +123,24 @@ impl Upstream {
             workers: config.workers(),
             limit: Limit::new(config.upstream_in_flight_max, TABLE.len()),
             streams: Arc::new(Semaphore::new(config.streams_max)),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             retries: TpsBudget::new(RETRIES_OVER, RETRIES_MIN_PER_S, RETRIES),
         })
     }
 
-    /// The right to ask. Each holds a connection, so this bounds connections, too.
+    /// The right to ask; `is_here` when nothing of the request is still on its way. A turn is only for those, so that no
+    /// client holds one by being slow.
     ///
     /// # Errors
     /// [`Error::UpstreamBusy`] when there is none to be had in time.
-    pub async fn permit(&self, route: &Route) -> Result<Permit, Error> {
+    pub async fn permit(&self, route: &Route, is_here: bool) -> Result<Permit, Error> {
         self.retries.deposit();
-        if !route.is_stream() {
-            return self.limit.turn(route.is_in()).await.map(Permit::Turn);
-        }
-        let stream = Arc::clone(&self.streams).try_acquire_owned();
-        stream.map(Permit::Stream).map_err(|_| Error::UpstreamBusy)
+        let lines = match (route.is_stream(), is_here) {
+            (true, _) => &self.streams,
+            (false, false) => &self.uploads,
+            (false, true) => return self.limit.turn(route.is_in()).await.map(Permit::Turn),
+        };
+        Arc::clone(lines).try_acquire_owned().map(Permit::Line).map_err(|_| Error::UpstreamBusy)
     }
 
     /// A request of the route with that number was answered after so long.

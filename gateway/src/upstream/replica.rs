@@ -46,6 +46,25 @@ struct State {
     began: Instant,
 }
 
+impl State {
+    /// Makes the outcome part of the mean.
+    fn count(&mut self, outcome: Outcome, took: Option<Duration>, now: Instant) {
+        let cost = match outcome {
+            Outcome::Answered => took,
+            _ => Some(took.unwrap_or_default().max(FAILED)),
+        };
+        let Some(cost) = cost.map(|cost| cost.as_secs_f64()) else { return };
+        let age = now.saturating_duration_since(self.mean_at).as_secs_f64();
+        let old = (-age / MEAN_OVER_S).exp();
+        self.mean_s = Some(self.mean_s.map_or(cost, |mean_s| {
+            // Many at one moment weigh something, too.
+            let old = old.min(0.999);
+            mean_s * old + cost * (1.0 - old)
+        }));
+        self.mean_at = now;
+    }
+}
+
 /// A connection at rest.
 #[derive(Debug)]
 struct Idle {
@@ -130,18 +149,11 @@ impl Replica {
         (mean_s + 0.001) * (self.in_flight.load(Ordering::Relaxed) + 1) as f64 / share
     }
 
-    fn note(&self, outcome: Outcome, took: Duration) {
+    /// `took`: how long it had the whole request, if ever.
+    fn note(&self, outcome: Outcome, took: Option<Duration>) {
         let now = Instant::now();
         let mut state = self.state();
-        let cost = if outcome == Outcome::Answered { took } else { took.max(FAILED) }.as_secs_f64();
-        let age = now.saturating_duration_since(state.mean_at).as_secs_f64();
-        let old = (-age / MEAN_OVER_S).exp();
-        state.mean_s = Some(state.mean_s.map_or(cost, |mean_s| {
-            // Many at one moment weigh something, too.
-            let old = old.min(0.999);
-            mean_s * old + cost * (1.0 - old)
-        }));
-        state.mean_at = now;
+        state.count(outcome, took, now);
         match outcome {
             Outcome::Answered | Outcome::Troubled => {
                 if state.breaker.succeeded(now) {
@@ -206,12 +218,21 @@ impl Picked {
         &self.replica
     }
 
-    /// Says what became of the request. Returns how long it took.
-    pub fn note(&mut self, outcome: Outcome) -> Duration {
+    /// Says what became of the request. Returns how long the replica had the whole of it.
+    pub fn note(&mut self, outcome: Outcome) -> Option<Duration> {
         self.is_noted = true;
-        let took = self.began.elapsed();
+        let took = self.had();
         self.replica.note(outcome, took);
         took
+    }
+
+    /// How long the replica has had the whole request: how long a client takes for its body is not the replica's doing.
+    fn had(&self) -> Option<Duration> {
+        let arrived = match &self.asked.progress {
+            Some(progress) => progress.ended().filter(|_| progress.fault().is_none())?,
+            None => self.began,
+        };
+        Some(arrived.max(self.began).elapsed())
     }
 }
 
@@ -221,14 +242,10 @@ impl Drop for Picked {
         if self.is_noted {
             return;
         }
-        let from = match &self.asked.progress {
-            Some(progress) => progress.ended().filter(|_| progress.fault().is_none()),
-            None => Some(self.began),
-        };
-        let took = from.map(|from| from.elapsed());
+        let took = self.had();
         match took.zip(self.asked.deadline) {
             // The request's start is a little later than the deadline's.
-            Some((took, deadline)) if took + Duration::from_millis(5) >= deadline => {
+            Some((had, deadline)) if had + Duration::from_millis(5) >= deadline => {
                 self.replica.note(Outcome::Failed, took);
             }
             _ => self.replica.state().breaker.gave_up(Instant::now()),
@@ -248,8 +265,8 @@ mod tests {
     fn what_fails_at_once_does_not_look_fast() {
         let (good, bad) = (replica(), replica());
         for _ in 0..3 {
-            good.note(Outcome::Answered, Duration::from_millis(200));
-            bad.note(Outcome::Troubled, Duration::from_millis(1));
+            good.note(Outcome::Answered, Some(Duration::from_millis(200)));
+            bad.note(Outcome::Troubled, Some(Duration::from_millis(1)));
         }
         let now = Instant::now();
         assert!(good.load(now) < bad.load(now));

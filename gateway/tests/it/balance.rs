@@ -76,8 +76,10 @@ async fn a_client_that_breaks_off_its_body_blames_no_service() {
     let gate = Gate::start().await;
     for _ in 0..12 {
         let mut socket = TcpStream::connect(gate.address).await.unwrap();
-        let head = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{";
+        let head = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n";
         socket.write_all(head).await.unwrap();
+        // So much of it that it is passed on as it comes.
+        socket.write_all(&[b'a'; 18_000]).await.unwrap();
         drop(socket);
     }
     testkit::eventually(LONG, async || {

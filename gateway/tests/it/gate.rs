@@ -182,6 +182,7 @@ fn config(services: Vec<Uri>, trust: Trust, clock: &Clock) -> Config {
         address_connections_max: 1_000,
         head_max_ms: 10_000,
         idle_max_ms: 60_000,
+        stall_max_ms: 60_000,
         trusted_proxies: Vec::new(),
         cors_origins: Vec::new(),
         rate_factor: 100,

@@ -12,6 +12,7 @@ mod hygiene;
 mod identify;
 mod limits;
 mod matrix;
+mod overload;
 mod pages;
 mod pass;
 mod rate;

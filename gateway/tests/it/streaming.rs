@@ -19,7 +19,7 @@ type Pieces = mpsc::Receiver<Result<Bytes, std::io::Error>>;
 
 async fn read_until(socket: &mut TcpStream, text: &str) -> String {
     let mut seen = Vec::new();
-    while !String::from_utf8_lossy(&seen).contains(text) {
+    while !seen.ends_with(text.as_bytes()) {
         seen.push(tokio::time::timeout(crate::gate::LONG, socket.read_u8()).await.expect(text).unwrap());
     }
     String::from_utf8_lossy(&seen).into_owned()
@@ -58,8 +58,10 @@ async fn a_request_arrives_piece_by_piece_and_is_answered_meanwhile() {
     let router = Router::new().route("/api/auth/login", post(echo)).with_state(());
     let gate = Gate::before(vec![serve(router, &stop).await], stop.clone()).await;
     let mut socket = TcpStream::connect(gate.address).await.unwrap();
-    let head = "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    socket.write_all(head.as_bytes()).await.unwrap();
+    // A short one is waited for.
+    let long = "a".repeat(16 << 10);
+    let head = "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\n";
+    socket.write_all(format!("{head}{long}\r\n").as_bytes()).await.unwrap();
     for piece in ["first", "other"] {
         socket.write_all(format!("5\r\n{piece}\r\n").as_bytes()).await.unwrap();
         let seen = read_until(&mut socket, piece).await;
