@@ -210,6 +210,28 @@ async fn what_operators_do_is_told_to_everybody_who_waits() {
 }
 
 #[tokio::test]
+async fn that_every_unit_is_reserved_and_that_one_came_back_is_told_to_the_ready_and_to_the_line() {
+    let shop = Shop::open().await;
+    shop.store.product(&sale_of(1)).await.unwrap();
+    shop.join(1).await;
+    shop.join(2).await;
+    shop.decide(1, [5, 5, 0, 0]).await;
+    shop.until(1, "ready").await;
+    let mut listeners = [listen(&shop, 1).await, listen(&shop, 2).await];
+    for (listener, state) in listeners.iter_mut().zip(["ready", "waiting"]) {
+        listener.until(|place| place["state"] == state).await;
+    }
+    shop.decide(2, [5, 0, 5, 0]).await;
+    for listener in &mut listeners {
+        listener.until(|place| place["reason"] == "allReserved").await;
+    }
+    shop.decide(3, [5, 1, 4, 0]).await;
+    for listener in &mut listeners {
+        listener.until(|place| place["reason"].is_null()).await;
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_the_sale_is_told_and_the_stream_stays() {
     let shop = Shop::open().await;
     let mut sale = sale_to_come();
