@@ -202,7 +202,7 @@ impl Lane {
             return Err(Failed::Behind);
         }
         let (partition, sales) = (self.place.partition, loaded.memory.sales.len());
-        let ms = started.elapsed().as_millis();
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(partition, cursor = loaded.cursor, sales, ms, "partition loaded");
         self.progress.store(loaded.cursor, Ordering::Relaxed);
         Ok(loaded)

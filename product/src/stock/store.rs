@@ -7,6 +7,7 @@ use sqlx::postgres::PgPool;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use super::copy;
 use super::rules::{Bounds, Counts, Hold, HoldState, Memory, Sale};
 
 /// One partition of the commands' topic.
@@ -97,21 +98,24 @@ async fn load_reservations(
     partition: i32,
     memory: &mut Memory,
 ) -> Result<(), sqlx::Error> {
-    let mut rows = sqlx::query!(
-        "SELECT r.order_id, r.product_id, r.attempt, r.slot, r.user_id, r.state
-         FROM reservation r JOIN stock s USING (product_id) WHERE s.partition = $1",
-        partition,
-    )
-    .fetch(db);
-    while let Some(row) = rows.try_next().await? {
-        let state = HoldState::parse(&row.state)
-            .ok_or_else(|| sqlx::Error::Decode(format!("reservation state {}", row.state).into()))?;
-        let unit = Hold { user: UserId(row.user_id), slots: 1 << row.slot, state };
-        if let Some(sale) = memory.sales.get_mut(&ProductId(row.product_id)) {
-            sale.restore(OrderId(row.order_id), row.attempt, unit);
+    let statement = format!(
+        "COPY (SELECT r.order_id, r.product_id, r.attempt, r.slot, r.user_id, r.state
+               FROM reservation r JOIN stock s USING (product_id) WHERE s.partition = {partition})
+         TO STDOUT (FORMAT binary)"
+    );
+    copy::rows(db, &statement, |row| {
+        let order = OrderId(Uuid::from_bytes(row.fixed()?));
+        let product = ProductId(i64::from_be_bytes(row.fixed()?));
+        let attempt = i32::from_be_bytes(row.fixed()?);
+        let slots = 1_u128.checked_shl(u32::try_from(i16::from_be_bytes(row.fixed()?)).ok()?)?;
+        let user = UserId(i64::from_be_bytes(row.fixed()?));
+        let state = HoldState::parse(std::str::from_utf8(row.raw()?).ok()?)?;
+        if let Some(sale) = memory.sales.get_mut(&product) {
+            sale.restore(order, attempt, Hold { user, slots, state });
         }
-    }
-    Ok(())
+        Some(())
+    })
+    .await
 }
 
 async fn load_adjustments(

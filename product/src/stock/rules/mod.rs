@@ -139,7 +139,10 @@ impl Sale {
     /// A sale without reservations.
     #[must_use]
     pub fn new(terms: Bounds, counts: Counts) -> Self {
-        Self { terms, counts, slots: HashMap::new(), holds: HashMap::new(), adjustments: HashSet::new() }
+        // Room for what a writer is about to read back: growing on the way costs it more than the rest.
+        let live = usize::try_from(counts.reserved + counts.sold).unwrap_or_default();
+        let (slots, holds) = (HashMap::with_capacity(live), HashMap::with_capacity(live));
+        Self { terms, counts, slots, holds, adjustments: HashSet::new() }
     }
 
     /// Puts one stored unit of a reservation back into memory.
