@@ -2,7 +2,7 @@
 //! and what all of it costs; each beside what is asked of it, and beside a row lock per order on the same PostgreSQL in
 //! the same run.
 //!
-//! - [`stage`]: the stock stage alone. [`lock`](mod@lock): the row lock.
+//! - [`stage`]: the stock stage alone. [`lock`](mod@lock): the row lock. [`rebuild`]: a writer's memory.
 //! - [`placing`]: orders over HTTP as fast as they are taken; accepted, and after the sale is sold out.
 //! - [`steady`]: half of that rate for longer: time to the decision, memory.
 //! - [`till`]: a sale, rights to order, requests. [`decided`]: when orders were decided. [`cost`]: processor time.
@@ -11,6 +11,7 @@ mod cost;
 mod decided;
 mod lock;
 mod placing;
+mod rebuild;
 mod stage;
 mod steady;
 mod till;
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// Commands that the stock stage finds in its log.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=5_000_000))]
     commands: u32,
+    /// Reservations that a writer finds in its tables.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
+    reservations: u32,
     /// Connections, each with one order in flight.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     connections: u16,
@@ -50,6 +54,8 @@ pub(crate) struct Args {
 enum What {
     /// Decisions of the stock stage, beside a row lock per order.
     Stage,
+    /// A stock writer's memory, read from its tables.
+    Rebuild,
     /// Orders over HTTP as fast as they are taken, and after the sale is sold out.
     Placing,
     /// Time to the decision, and memory, at half of that rate.
@@ -77,6 +83,9 @@ pub(super) async fn run(path: &Path, args: &Args, time: Duration) -> anyhow::Res
     let mut half = f64::from(args.rate.unwrap_or(0));
     if run.asks(What::Stage) {
         parts.push(stage::measure(&run).await?);
+    }
+    if run.asks(What::Rebuild) {
+        parts.push(rebuild::measure(&run).await?);
     }
     if run.asks(What::Placing) {
         let (placing, per_s) = placing::measure(&run).await?;

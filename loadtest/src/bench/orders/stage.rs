@@ -68,7 +68,7 @@ pub(super) async fn measure(run: &Run<'_>) -> anyhow::Result<Part> {
 }
 
 /// A log that was decided to its end.
-struct Drained {
+pub(super) struct Drained {
     commands: u64,
     took: Duration,
     spent: Spent,
@@ -81,10 +81,10 @@ impl Drained {
 }
 
 /// A product service's surroundings.
-struct Stage<'a> {
+pub(super) struct Stage<'a> {
     run: &'a Run<'a>,
     scratch: Scratch,
-    pg: PgPool,
+    pub(super) pg: PgPool,
     kafka: Kafka,
     producer: Producer,
     folder: std::path::PathBuf,
@@ -93,7 +93,7 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    async fn open(run: &'a Run<'a>) -> anyhow::Result<Self> {
+    pub(super) async fn open(run: &'a Run<'a>) -> anyhow::Result<Self> {
         let scratch = Scratch::make(run.stack.database("product")?, "stage").await?;
         let kafka = Kafka {
             kafka_topic_prefix: format!("loadtest-stage-{}.", std::process::id()),
@@ -109,7 +109,8 @@ impl<'a> Stage<'a> {
         Ok(Self { run, scratch, pg, kafka, producer, folder, put: 0 })
     }
 
-    fn start(&self) -> anyhow::Result<Child> {
+    /// A product service that logs what `log` says, as JSON.
+    pub(super) fn start(&self, log: &str) -> anyhow::Result<Child> {
         let (server, _) = self.run.stack.database("product")?.rsplit_once('/').context("postgres.product")?;
         let program = std::env::current_exe()?.with_file_name("product");
         Command::new(&program)
@@ -118,21 +119,28 @@ impl<'a> Stage<'a> {
             .env("KAFKA_BOOTSTRAP", &self.kafka.kafka_bootstrap)
             .env("KAFKA_TOPIC_PREFIX", &self.kafka.kafka_topic_prefix)
             .env("INTERNAL_KEY_FILE", self.folder.join("internal.key"))
-            .env("LOG", "error")
+            .env("LOG", log)
+            .env("LOG_FORMAT", "json")
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("{}: was it built?", program.display()))
     }
 
     /// Puts a product with `units` and `count` commands for it into the log and has them decided.
-    async fn drain(&mut self, product: ProductId, units: i64, count: i64) -> anyhow::Result<Drained> {
+    pub(super) async fn drain(
+        &mut self,
+        product: ProductId,
+        units: i64,
+        count: i64,
+    ) -> anyhow::Result<Drained> {
         self.put(&[terms(product, units)]).await?;
         for from in (0..count).step_by(CHUNK) {
             let part: Vec<_> = (from..count.min(from + CHUNK as i64)).map(|n| reserve(product, n)).collect();
             self.put(&part).await?;
         }
-        let mut service = self.start()?;
+        let mut service = self.start("off")?;
         let process = Process::numbered(service.id().context("the service has ended")?);
         let before = self.put - count;
         let first = self.until(&mut service, |cursor, _| cursor >= before).await?;
@@ -182,7 +190,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    async fn close(self) -> anyhow::Result<()> {
+    pub(super) async fn close(self) -> anyhow::Result<()> {
         self.pg.close().await;
         std::fs::remove_dir_all(&self.folder)?;
         self.scratch.remove().await
