@@ -23,6 +23,10 @@ pub struct Config {
     /// Where queue-server is: for the figures of waiting rooms.
     #[arg(long, env = "QUEUE_URL", default_value = "http://127.0.0.1:8084")]
     pub queue_url: String,
+    /// Connections for searches: two per core of the database server. More only begin more searches at once, and each
+    /// takes minutes to get to know the server's memory.
+    #[arg(long, env = "SEARCH_POOL_MAX", default_value_t = 4)]
+    pub search_pool_max: u32,
     /// Its database.
     #[command(flatten)]
     pub pg: Pg,

@@ -127,7 +127,7 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
     let pool = Pool::new(config.images.image_parallel, config.images.image_waiting_max);
     let app = App {
         images: Images::new(Objects::open(&config.images)?, pool),
-        searches: search::store::pool(&pg, config.pg.database_pool_max),
+        searches: search::store::pool(&pg, config.search_pool_max),
         answers: Answers::default(),
         pages: Pages::default(),
         likes: Counts::new(redis),

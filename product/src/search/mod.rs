@@ -1,6 +1,6 @@
 //! Finding products: by words, company, category, price, state and start, in six orders.
 //!
-//! Everything stands in PostgreSQL's indexes (`migrations/0004_search.sql`, `0009_search_lexemes.sql`); an answer is kept for a second in this
+//! Everything stands in PostgreSQL's indexes (`migrations/0004_search.sql`, `0009_search_lexemes.sql`, `0011_search_walks.sql`); an answer is kept for a second in this
 //! process, so that a crowd that asks the same thing asks the database once.
 //!
 //! - [`rules`]: what may be asked. [`store`]: SQL. [`http`]: its URL.

@@ -59,7 +59,8 @@ pub struct Look<'a> {
     pub now: Time,
 }
 
-/// Connections for searches alone.
+/// Connections for searches alone. Few: each has to get to know every page of PostgreSQL's memory by itself, which costs
+/// more than to read it, and all take turns.
 #[must_use]
 pub fn pool(pg: &PgPool, connections_max: u32) -> PgPool {
     let options = [
