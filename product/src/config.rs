@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use clap::{Args, Parser};
 use common::clock::Clock;
 use common::config::{Kafka, Pg, Redis, Secret, Telemetry, Trust};
 
+use crate::catalog::pages;
 use crate::import::remote::Hosts;
 
 /// The product service: catalogue, sales and the stock of every product.
@@ -45,6 +47,9 @@ pub struct Config {
     /// Logs.
     #[command(flatten)]
     pub telemetry: Telemetry,
+    /// How long a product page is kept, where its product does not change; a test makes it longer.
+    #[arg(skip = pages::KEPT)]
+    pub pages_kept: Duration,
     /// Where time comes from; a test holds it.
     #[arg(skip = Clock::system())]
     pub clock: Clock,

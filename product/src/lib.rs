@@ -129,7 +129,7 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
         images: Images::new(Objects::open(&config.images)?, pool),
         searches: search::store::pool(&pg, config.search_pool_max),
         answers: Answers::default(),
-        pages: Pages::default(),
+        pages: Pages::new(config.pages_kept),
         likes: Counts::new(redis),
         popular: Popular::default(),
         imports: Bell::default(),

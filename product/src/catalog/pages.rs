@@ -22,7 +22,7 @@ use super::{Product, store};
 use crate::error::Error;
 
 /// A stock figure is at most a second old; the rest is for the query.
-const KEPT: Duration = Duration::from_millis(900);
+pub const KEPT: Duration = Duration::from_millis(900);
 /// Pages that are kept: some 4 KiB each.
 const PAGES_MAX: u64 = 10_000;
 /// Channel of the changes.
@@ -71,13 +71,13 @@ fn json(body: &impl Serialize) -> Bytes {
 #[derive(Debug, Clone)]
 pub struct Pages(Cache<ProductId, Arc<Page>>);
 
-impl Default for Pages {
-    fn default() -> Self {
-        Self(Cache::builder().time_to_live(KEPT).max_capacity(PAGES_MAX).build())
-    }
-}
-
 impl Pages {
+    /// None yet; each will be `kept` so long.
+    #[must_use]
+    pub fn new(kept: Duration) -> Self {
+        Self(Cache::builder().time_to_live(kept).max_capacity(PAGES_MAX).build())
+    }
+
     /// The page of a product that was not withdrawn.
     ///
     /// # Errors

@@ -443,3 +443,35 @@ async fn names_may_be_of_any_script_but_not_of_any_length() {
     }
     assert_eq!(service.number("SELECT count(*) FROM product").await, 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_at_one_replica_drops_the_page_that_another_keeps() {
+    let mut service = Service::start_as(&[], |config| config.pages_kept = Duration::from_secs(3_600)).await;
+    service.add_replica().await;
+    let product = service.product(5).await;
+    let (page, summary) = (format!("/api/products/{product}"), format!("/api/products/{product}/summary"));
+    let name = async |http: &Http| http.get(&summary).await.unwrap().expect(200).body["productName"].clone();
+    let (here, there) = (service.anyone(), service.other());
+    assert_eq!((name(&here).await, name(&there).await), (json!("lamp"), json!("lamp")));
+    // A page that nothing drops stays: by the database alone nobody hears of it.
+    sqlx::query("UPDATE product SET product_name = 'unheard'").execute(&service.pg).await.unwrap();
+    assert_eq!((name(&here).await, name(&there).await), (json!("lamp"), json!("lamp")));
+
+    let mut change = later(&service);
+    change["productName"] = json!("brighter lamp");
+    service.seller().put(&page, &change).await.unwrap().expect(200);
+    assert_eq!(name(&here).await, "brighter lamp", "the replica that changed it knows at once");
+    eventually(PATIENCE, async || {
+        let seen = name(&there).await;
+        anyhow::ensure!(seen == "brighter lamp", "{seen}");
+        Ok(())
+    })
+    .await;
+    service.seller().delete(&page).await.unwrap().expect(204);
+    eventually(PATIENCE, async || {
+        let seen = there.get(&summary).await?;
+        anyhow::ensure!(seen.status == 404, "{}", seen.body);
+        Ok(())
+    })
+    .await;
+}

@@ -56,6 +56,11 @@ impl Service {
 
     /// The same with these settings.
     pub(crate) async fn start_with(settings: &[&str]) -> Self {
+        Self::start_as(settings, |_| {}).await
+    }
+
+    /// The same with settings that only a test changes.
+    pub(crate) async fn start_as(settings: &[&str], change: impl FnOnce(&mut Config)) -> Self {
         let issuers = Issuers::new();
         let database = testkit::database("product");
         let server = database.split_once('@').unwrap().1.split_once('/').unwrap().0;
@@ -71,6 +76,7 @@ impl Service {
         let mut config = Config::parse_from(own.iter().chain(settings));
         config.trust = issuers.trust().await;
         config.clock = testkit::clock();
+        change(&mut config);
         if config.images.image_store == "images" {
             let folder = issuers.internal_key_file.with_file_name("images");
             config.images.image_store = folder.display().to_string();
@@ -107,6 +113,11 @@ impl Service {
         let first = self.running.remove(0);
         first.stop.stop();
         first.tasks.drained().await;
+    }
+
+    /// The last replica, without a login.
+    pub(crate) fn other(&self) -> Http {
+        self.running[self.running.len() - 1].http.clone()
     }
 
     /// Without a login.
