@@ -10,12 +10,15 @@ mod chaos;
 mod crash;
 mod dashboard;
 mod letters;
+mod likes;
 mod logins;
+mod pictures;
 mod proof;
 #[path = "../infra/dashboard.rs"]
 mod queries;
 mod rooms;
 mod rush;
+mod seller;
 mod shop;
 mod timing;
 mod tokens;
