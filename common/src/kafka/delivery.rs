@@ -82,6 +82,6 @@ impl Client {
 
     /// The rest of the library's producer: transactions and flush.
     pub(super) fn producer(&self) -> &BaseProducer<Reports> {
-        &*self.0
+        &self.0
     }
 }
