@@ -60,8 +60,7 @@ pub(crate) struct Notice {
 }
 
 impl Notice {
-    /// Whether the line has to hear of it at once. That every unit is reserved, or one came back, it learns in turn;
-    /// only the claim clocks of those who are ready stop by it, or go on.
+    /// Whether the line has to hear of it at once, and not only those whose claim clocks stop by it or go on.
     pub(super) fn is_for_all(&self, told: Option<&Self>) -> bool {
         told.is_none_or(|told| *told != Self { is_frozen: told.is_frozen, ..self.clone() })
     }
