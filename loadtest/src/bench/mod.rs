@@ -3,6 +3,7 @@
 
 mod board;
 mod catalogue;
+mod cost;
 mod gateway;
 mod load;
 mod login;

@@ -106,7 +106,8 @@ async fn cost(args: &Args, keys: &Keys, backend: SocketAddr, time: Duration) -> 
     let mut part =
         Part::new("GET with an identity already seen: requests per second of the proxy's processor time");
     let peers = [
-        Some(Peer::gateway(keys, backend, &[])?),
+        Some(Peer::gateway(keys, backend)?),
+        Some(Peer::logging_gateway(keys, backend)?),
         Peer::haproxy(keys, backend, Token::Es256)?,
         Peer::haproxy(keys, backend, Token::Hs256)?,
         Peer::haproxy(keys, backend, Token::Unchecked)?,
@@ -153,7 +154,7 @@ async fn cost(args: &Args, keys: &Keys, backend: SocketAddr, time: Duration) -> 
 
 async fn latency(args: &Args, keys: &Keys, backend: SocketAddr, time: Duration) -> anyhow::Result<Part> {
     let mut part = Part::new("Added latency at 1,000 requests/s");
-    let gateway = Peer::gateway(keys, backend, &[])?;
+    let gateway = Peer::gateway(keys, backend)?;
     let p = |volley: &Volley, quantile| volley.latency.value_at_quantile(quantile) as f64;
     let own = || requests(keys, Token::EdDsa, "/api/users/me", args.accounts.min(1_000));
     let direct = fire_calmly(backend, own()?, time).await?;
@@ -167,7 +168,7 @@ async fn latency(args: &Args, keys: &Keys, backend: SocketAddr, time: Duration) 
 
 async fn overload(args: &Args, keys: &Keys, backend: SocketAddr, time: Duration) -> anyhow::Result<Part> {
     let mut part = Part::new("More than the backend can take");
-    let gateway = Peer::gateway(keys, backend, &[])?;
+    let gateway = Peer::gateway(keys, backend)?;
     let most = backend::HANDS as f64 / backend::SLOW.as_secs_f64();
     let at = async |factor: f64| {
         let requests = requests(keys, Token::EdDsa, "/api/orders", args.accounts)?;

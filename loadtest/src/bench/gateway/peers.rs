@@ -52,8 +52,9 @@ impl Peer {
         token: Token,
         address: SocketAddr,
         mut command: Command,
+        log: Stdio,
     ) -> anyhow::Result<Self> {
-        command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+        command.stdout(log).stderr(Stdio::null()).stdin(Stdio::null());
         let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
         let mut peer = Self { name, address, token, child };
         let began = Instant::now();
@@ -67,34 +68,18 @@ impl Peer {
         Ok(peer)
     }
 
-    /// The gateway as it is built beside this program, with `further` settings.
-    pub(super) fn gateway(
-        keys: &Keys,
-        backend: SocketAddr,
-        further: &[(&str, &str)],
-    ) -> anyhow::Result<Self> {
-        let address = free()?;
-        let program = std::env::current_exe()?.with_file_name("gateway");
-        ensure!(program.exists(), "{} is not there: build the gateway the same way", program.display());
-        let mut command = pinned(&program);
-        let upstream = format!("http://{backend}");
-        for name in ["USER_UPSTREAMS", "PRODUCT_UPSTREAMS", "ORDER_UPSTREAMS", "QUEUE_UPSTREAMS"] {
-            command.env(name, &upstream);
-        }
-        for name in ["IDENTITY_JWKS_URL", "PASS_JWKS_URL"] {
-            command.env(name, format!("{upstream}/keys"));
-        }
-        command
-            .env("GATEWAY_LISTEN", address.to_string())
-            .env("GATEWAY_ADMIN_LISTEN", free()?.to_string())
-            .env("GATEWAY_WORKERS", "1")
-            // Limits are looked at, and never reached.
-            .env("GATEWAY_RATE_FACTOR", "1000")
-            .env("INTERNAL_KEY_FILE", &keys.internal)
-            .env("WEB_ROOT", &keys.folder)
-            .env("REDIS_URL", "redis://127.0.0.1:1/0")
-            .envs(further.iter().copied());
-        Self::start("gateway", Token::EdDsa, address, command)
+    /// The gateway as it is built beside this program.
+    pub(super) fn gateway(keys: &Keys, backend: SocketAddr) -> anyhow::Result<Self> {
+        let (address, command) = door(keys, backend)?;
+        Self::start("gateway", Token::EdDsa, address, command, Stdio::null())
+    }
+
+    /// The same with a line for each request, in a file.
+    pub(super) fn logging_gateway(keys: &Keys, backend: SocketAddr) -> anyhow::Result<Self> {
+        let (address, mut command) = door(keys, backend)?;
+        command.env("LOG", "info,gateway=debug").env("LOG_FORMAT", "json");
+        let log = fs::File::create(keys.folder.join("access.log"))?;
+        Self::start("gateway, access log", Token::EdDsa, address, command, log.into())
     }
 
     /// HAProxy as Debian has it; `None` where it is not installed.
@@ -115,7 +100,7 @@ impl Peer {
         fs::write(&file, text)?;
         let mut command = pinned(&program);
         command.arg("-db").arg("-f").arg(&file);
-        Self::start(name, token, address, command).map(Some)
+        Self::start(name, token, address, command, Stdio::null()).map(Some)
     }
 
     /// nginx as Debian has it; `None` where it is not installed. It checks nothing.
@@ -135,8 +120,33 @@ impl Peer {
         fs::write(&file, text)?;
         let mut command = pinned(&program);
         command.arg("-c").arg(&file);
-        Self::start("nginx, no check", Token::Unchecked, address, command).map(Some)
+        Self::start("nginx, no check", Token::Unchecked, address, command, Stdio::null()).map(Some)
     }
+}
+
+/// Where the gateway will listen, and how it is started.
+fn door(keys: &Keys, backend: SocketAddr) -> anyhow::Result<(SocketAddr, Command)> {
+    let address = free()?;
+    let program = std::env::current_exe()?.with_file_name("gateway");
+    ensure!(program.exists(), "{} is not there: build the gateway the same way", program.display());
+    let mut command = pinned(&program);
+    let upstream = format!("http://{backend}");
+    for name in ["USER_UPSTREAMS", "PRODUCT_UPSTREAMS", "ORDER_UPSTREAMS", "QUEUE_UPSTREAMS"] {
+        command.env(name, &upstream);
+    }
+    for name in ["IDENTITY_JWKS_URL", "PASS_JWKS_URL"] {
+        command.env(name, format!("{upstream}/keys"));
+    }
+    command
+        .env("GATEWAY_LISTEN", address.to_string())
+        .env("GATEWAY_ADMIN_LISTEN", free()?.to_string())
+        .env("GATEWAY_WORKERS", "1")
+        // Limits are looked at, and never reached.
+        .env("GATEWAY_RATE_FACTOR", "1000")
+        .env("INTERNAL_KEY_FILE", &keys.internal)
+        .env("WEB_ROOT", &keys.folder)
+        .env("REDIS_URL", "redis://127.0.0.1:1/0");
+    Ok((address, command))
 }
 
 /// What the gateway does with a token, as far as HAProxy can: algorithm, signature, end and role; the identity in headers,

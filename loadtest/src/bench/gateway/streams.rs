@@ -18,7 +18,7 @@ const FIRST_MAX: Duration = Duration::from_secs(60);
 
 /// Measures `count` streams.
 pub(super) async fn measure(count: u32, keys: &Keys, backend: SocketAddr) -> anyhow::Result<Part> {
-    let gateway = Peer::gateway(keys, backend, &[])?;
+    let gateway = Peer::gateway(keys, backend)?;
     let token = keys.tokens(Token::EdDsa, 1)?.remove(0);
     let request = fast::request("GET", "/api/queue/7/live", Some(&token), "accept: text/event-stream\r\n");
     let before = gateway.process().resident()?;

@@ -7,7 +7,6 @@
 //! - [`steady`]: half of that rate for longer: time to the decision, memory.
 //! - [`till`]: a sale, rights to order, requests. [`decided`]: when orders were decided. [`cost`]: processor time.
 
-mod cost;
 mod decided;
 mod lock;
 mod placing;
@@ -22,6 +21,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::board::Board;
+use super::cost;
 use crate::stack::Stack;
 
 /// Options of this benchmark.

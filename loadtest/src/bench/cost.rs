@@ -1,21 +1,26 @@
-//! Processor time that an order takes of each process on its way: the figure that other work on the machine does not
-//! change.
+//! Processor time that an order, or a login, takes of each process on its way: the figure that other work on the machine
+//! does not change.
 
-use crate::bench::board::Part;
-use crate::bench::process::{Cpu, Process};
+use super::board::Part;
+use super::process::{Cpu, Process};
 use crate::stack::Stack;
 
 /// Processes on an order's way, by their names in `stack.json`.
-const WAY: [&str; 7] = ["gateway", "order", "product", "queue-server", "postgres", "kafka", "redis"];
+const ORDERS_WAY: [&str; 7] = ["gateway", "order", "product", "queue-server", "postgres", "kafka", "redis"];
 
 /// Processor time of each process until now.
 pub(super) struct Cost(Vec<(&'static str, Process, Cpu)>);
 
 impl Cost {
-    /// Begins to count, where `stack.json` names the process.
+    /// Begins to count what orders take.
     pub(super) fn begin(stack: &Stack) -> anyhow::Result<Self> {
+        Self::along(stack, &ORDERS_WAY)
+    }
+
+    /// Begins to count these processes, where `stack.json` names them.
+    pub(super) fn along(stack: &Stack, way: &[&'static str]) -> anyhow::Result<Self> {
         let known =
-            WAY.iter().flat_map(|name| Process::all(stack, name).into_iter().map(move |one| (*name, one)));
+            way.iter().flat_map(|name| Process::all(stack, name).into_iter().map(move |one| (*name, one)));
         Self::of(known)
     }
 
@@ -52,16 +57,21 @@ impl Spent {
 
     /// Shows it per order.
     pub(super) fn show(&self, part: &mut Part, orders: u64) {
-        let each = |cpu_s: f64| cpu_s * 1e6 / orders.max(1) as f64;
+        self.show_for_each(part, orders, "µs CPU/order");
+    }
+
+    /// Shows it for each of so many; `unit`: µs of processor time per what.
+    pub(super) fn show_for_each(&self, part: &mut Part, count: u64, unit: &'static str) {
+        let each = |cpu_s: f64| cpu_s * 1e6 / count.max(1) as f64;
         for (name, cpu) in &self.0 {
             let kernel = if cpu.system > 0.0 {
                 format!(", {:.0} of it in the kernel", each(cpu.system))
             } else {
                 String::new()
             };
-            part.seen(format!("{name}{kernel}"), each(cpu.total()), "µs CPU/order");
+            part.seen(format!("{name}{kernel}"), each(cpu.total()), unit);
         }
         let sum = self.0.iter().map(|(_, cpu)| cpu.total()).sum();
-        part.seen("all of these", each(sum), "µs CPU/order");
+        part.seen("all of these", each(sum), unit);
     }
 }
