@@ -36,7 +36,7 @@ const ANSWERS: &[(&str, &str, Of)] = &[
     ("POST /api/products", "201", of::<ProductView>),
     ("GET /api/products/{id}", "200", of::<ProductView>),
     ("PUT /api/products/{id}", "200", of::<ProductView>),
-    ("GET /api/notifications", "200", of::<BoxView>),
+    ("POST /api/notifications/read", "200", of::<BoxView>),
     ("POST /api/products/{id}/subscription", "201", of::<SubscriptionView>),
     ("GET /api/products/{id}/subscription", "200", of::<SubscriptionView>),
     ("POST /api/queue/{productId}", "200", of::<Place>),
