@@ -27,8 +27,6 @@ use crate::upstream::{Permit, Upstream, Upstreams};
 
 /// Connections to services are on the same network: what takes longer will not come.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
-/// What is read of a stream at once, and the longest head of its answer. It stays allocated for as long as the stream lasts.
-const STREAM_READ_BYTES: usize = 2 << 10;
 /// A body up to this size has arrived before its service is asked.
 const SHORT_BYTES: usize = 16 << 10;
 
@@ -43,8 +41,6 @@ pub struct Forward {
     worker: usize,
     deadline_max: Duration,
     stop: Stop,
-    /// How a stream's connection is opened: it serves nothing before and nothing after.
-    streams: http1::Builder,
 }
 
 /// A connection, and whether it has served before.
@@ -84,9 +80,7 @@ impl Forward {
     /// For the worker of that number. No route waits longer than `deadline_max`; event streams end with `stop`.
     #[must_use]
     pub fn new(upstreams: Arc<Upstreams>, worker: usize, deadline_max: Duration, stop: Stop) -> Self {
-        let mut streams = http1::Builder::new();
-        streams.read_buf_exact_size(Some(STREAM_READ_BYTES));
-        Self { upstreams, worker, deadline_max, stop, streams }
+        Self { upstreams, worker, deadline_max, stop }
     }
 
     /// Sends the request to the service of its route and gives back the answer, whose body still streams; or a 101, behind
@@ -121,9 +115,8 @@ impl Forward {
         }
         // The service has done its work: how fast the client takes the answer must not hold up others.
         let permit = Some(permit).filter(|permit| !permit.is_turn());
+        let held = Exchange { picked, line: Some(line), progress, worker: self.worker, _permit: permit };
         let is_live = deadline.is_none();
-        let line = Some(line).filter(|_| !is_live);
-        let held = Exchange { picked, line, progress, worker: self.worker, _permit: permit };
         let mut answer = incoming(answer)?.map(|body| Download::new(body, deadline, held).boxed_unsync());
         if is_live && is_event_stream(&answer) {
             answer = answer.map(|body| Live::new(body, self.stop.clone()).boxed_unsync());
@@ -208,8 +201,7 @@ impl Forward {
 
     /// A connection that can take a request: one at rest, or a new one.
     async fn line(&self, picked: &Picked) -> anyhow::Result<Line> {
-        let is_live = picked.is_live();
-        while !is_live && let Some(mut line) = picked.replica().take_idle(self.worker) {
+        while let Some(mut line) = picked.replica().take_idle(self.worker) {
             if line.ready().await.is_ok() {
                 return Ok(Line { line, is_reused: true });
             }
@@ -217,8 +209,7 @@ impl Forward {
         let connect = TcpStream::connect(picked.replica().address);
         let socket = timeout(CONNECT_MAX, connect).await.context("not connected in time")??;
         socket.set_nodelay(true)?;
-        let builder = if is_live { &self.streams } else { &http1::Builder::new() };
-        let (mut line, connection) = builder.handshake(TokioIo::new(socket)).await?;
+        let (mut line, connection) = http1::handshake(TokioIo::new(socket)).await?;
         let connection = Box::pin(connection.with_upgrades());
         self.stop.spawn("connection to a service", async move {
             if let Err(error) = connection.await {

@@ -218,12 +218,6 @@ impl Picked {
         &self.replica
     }
 
-    /// Whether it is asked for a stream.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        self.asked.deadline.is_none()
-    }
-
     /// Says what became of the request. Returns how long the replica had the whole of it.
     pub fn note(&mut self, outcome: Outcome) -> Option<Duration> {
         self.is_noted = true;
