@@ -40,11 +40,19 @@ impl Kafka {
     /// # Errors
     /// The folder cannot be written, or the broker does not come up.
     pub fn start(dir: &Path, port: u16, jars: &Path) -> Result<Self> {
+        Self::start_behind(dir, port, port, jars)
+    }
+
+    /// The same for a broker that clients reach at another port, on which somebody passes everything on to it.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_behind(dir: &Path, port: u16, advertised: u16, jars: &Path) -> Result<Self> {
         fs::create_dir_all(dir).context(format!("cannot create {}", dir.display()))?;
         let dir = fs::canonicalize(dir).context(format!("cannot open {}", dir.display()))?;
         let settings = dir.join("server.properties");
         let logging = dir.join("log4j2.properties");
-        write(&settings, &server_properties(&dir, port, port::pick()?))?;
+        write(&settings, &server_properties(&dir, (port, advertised), port::pick()?))?;
         write(&logging, LOGGING)?;
         let cluster = format(&dir, &settings, jars)?;
         let spec = Spec::new("kafka", "java")
@@ -70,7 +78,7 @@ impl Server for Kafka {
     }
 }
 
-fn server_properties(dir: &Path, port: u16, controller: u16) -> String {
+fn server_properties(dir: &Path, (port, advertised): (u16, u16), controller: u16) -> String {
     let data = data_dir(dir);
     let data = data.display();
     format!(
@@ -78,7 +86,7 @@ fn server_properties(dir: &Path, port: u16, controller: u16) -> String {
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT

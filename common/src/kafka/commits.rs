@@ -1,7 +1,7 @@
 //! When offsets are committed: as soon as records are applied, or when the service says that their effects are safe.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -51,8 +51,9 @@ impl Safety {
 }
 
 /// What was applied and is not committed yet.
-pub(super) struct Offsets<'a> {
-    consumer: &'a Member,
+pub(super) struct Offsets {
+    /// Owned by the thread that polls it.
+    consumer: Weak<Member>,
     topic: String,
     safety: Option<Safety>,
     /// When which ends were reached.
@@ -63,8 +64,8 @@ pub(super) struct Offsets<'a> {
 /// Partitions and the offsets after what was read of them.
 pub(super) type Ends = Vec<(i32, i64)>;
 
-impl<'a> Offsets<'a> {
-    pub(super) fn new(consumer: &'a Member, topic: String, safety: Option<Safety>) -> Self {
+impl Offsets {
+    pub(super) fn new(consumer: Weak<Member>, topic: String, safety: Option<Safety>) -> Self {
         let rewinds = safety.as_ref().map_or(0, Safety::rewinds);
         Self { consumer, topic, safety, applied: VecDeque::new(), rewinds }
     }
@@ -128,7 +129,8 @@ impl<'a> Offsets<'a> {
                 tracing::warn!(%error, topic, "offset not added");
             }
         }
-        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+        let Some(consumer) = self.consumer.upgrade() else { return };
+        if let Err(error) = consumer.commit(&list, CommitMode::Async) {
             tracing::warn!(%error, topic, "offsets not committed; the records may come again");
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::{ClientContext, Message as _, Statistics};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::commits::{Ends, Offsets, Safety, advance, rewind};
 use super::producer::{Outgoing, Producer};
@@ -115,8 +115,8 @@ where
 {
     let (batches, mut arriving) = mpsc::channel::<Batch<T>>(BATCHES_MAX);
     let consumer = Arc::new(source.subscribe(T::TOPIC)?);
-    let mut offsets = Offsets::new(&consumer, source.kafka.topic(T::TOPIC), safety.clone());
-    let polling = poll_thread(Arc::clone(&consumer), T::TOPIC, batches, safety);
+    let mut offsets = Offsets::new(Arc::downgrade(&consumer), source.kafka.topic(T::TOPIC), safety.clone());
+    let closed = poll_thread(consumer, T::TOPIC, batches, safety);
     while let Some(batch) = offsets.next(&mut arriving, stop).await {
         let records: Arc<[Received<T>]> = batch.records.into();
         let mut pause = Duration::from_millis(50);
@@ -139,8 +139,7 @@ where
         offsets.applied(batch.ends);
     }
     drop(arriving);
-    consumer.unsubscribe();
-    tokio::task::spawn_blocking(move || polling.join()).await.ok();
+    closed.await.ok();
     Ok(())
 }
 
@@ -255,12 +254,15 @@ pub fn error_headers(topic: Topic, record: &Unreadable) -> Vec<(String, String)>
     ]
 }
 
+/// Polls until nobody takes batches any more, then closes the consumer and says so. Closing waits for the answers to its
+/// commits, as long as no broker is there: no thread of the runtime may do that, it would keep the process from ending.
 fn poll_thread<T: Event + 'static>(
     consumer: Arc<Member>,
     topic: Topic,
     batches: mpsc::Sender<Batch<T>>,
     safety: Option<Safety>,
-) -> std::thread::JoinHandle<()> {
+) -> oneshot::Receiver<()> {
+    let (closing, closed) = oneshot::channel();
     let wanted = move || safety.as_ref().map_or(0, Safety::rewinds);
     let mut rewinds = wanted();
     std::thread::spawn(move || {
@@ -280,8 +282,12 @@ fn poll_thread<T: Event + 'static>(
                 break;
             }
         }
+        consumer.unsubscribe();
+        drop(consumer);
         tracing::debug!(topic = topic.name, "polling ended");
-    })
+        closing.send(()).ok();
+    });
+    closed
 }
 
 fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Option<Batch<T>> {

@@ -1,15 +1,19 @@
 //! What the service needs goes away, freezes or becomes slow: orders that it cannot carry are refused at once, nothing
 //! that was promised is lost, and it goes on by itself.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use common::stop::Stop;
+use common::wire::order::OrderState;
 use futures::future::join_all;
-use testkit::kafka::Kafka;
+use order::Config;
+use testkit::broker::Broker;
+use testkit::client::Http;
 use testkit::process::Server as _;
 use testkit::wire::Wire;
-use testkit::{jars, port};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 
 use crate::{SOON, TestOrder, order_of};
 
@@ -32,14 +36,31 @@ async fn is_sent(test: &TestOrder, within: Duration) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_broker_is_away_orders_wait_and_too_many_are_refused() {
-    let folder = std::env::temp_dir().join(format!("astraphe-broker-{}", uuid::Uuid::new_v4().simple()));
-    let jars = jars::ensure(&folder).unwrap();
-    let mut broker = port::on_free_port(|port| Kafka::start(&folder, port, &jars)).unwrap();
-    let test = TestOrder::start_with(|config| config.kafka.kafka_bootstrap = broker.url()).await;
-    test.product(1).await;
-    broker.kill9();
+/// A service and the wire between it and PostgreSQL.
+async fn start_behind_a_wire(change: impl FnOnce(&mut Config)) -> (Wire, TestOrder) {
+    let server = testkit::servers().postgres.rsplit('@').next().unwrap().to_owned();
+    let wire = Wire::to(&server).await.unwrap();
+    let through = wire.address.to_string();
+    let test = TestOrder::start_with(|config| {
+        change(config);
+        config.pg.database_url.0 = config.pg.database_url.0.replace(&server, &through);
+    })
+    .await;
+    (wire, test)
+}
+
+/// Waits until the service takes this order.
+async fn is_taken(http: &Http) {
+    testkit::eventually(SOON, async || {
+        let answer = http.post("/api/orders", &order_of(&[(1, 1)])).await?;
+        anyhow::ensure!(answer.status == 202, "{}", answer.body);
+        Ok(())
+    })
+    .await;
+}
+
+/// Orders are refused once too many events wait, and taken again once the broker is back; what was promised is sent.
+async fn is_carried_over(mut broker: Broker, test: TestOrder, end: impl AsyncFnOnce(&mut Broker)) {
     let order = test.shopper(7).with_pass(1, 1).place("k", &[(1, 1)]).await;
     put_events(&test, 50_001).await;
     let late = test.shopper(8).with_pass(1, 1).http.key("k");
@@ -51,41 +72,155 @@ async fn while_the_broker_is_away_orders_wait_and_too_many_are_refused() {
     .await;
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
     refused.problem(503, "overloaded");
-    let placed = test.rows("orders").await;
-
-    broker.restart().unwrap();
-    is_sent(&test, RECOVERY).await;
-    assert_eq!(test.rows("orders").await, placed, "what was refused left no order");
-    assert_eq!(test.commands(order).await, ["stock.reserve.v1"]);
+    test.clock.advance(Duration::from_secs(3));
     testkit::eventually(SOON, async || {
-        let answer = late.post("/api/orders", &order_of(&[(1, 1)])).await?;
-        anyhow::ensure!(answer.status == 202, "{}", answer.body);
+        let age = test.figure("astraphe_order_outbox_age_ms").await;
+        anyhow::ensure!(age >= 3_000.0, "how long events wait cannot be seen: {age} ms");
         Ok(())
     })
     .await;
-    drop(test);
-    broker.stop();
-    std::fs::remove_dir_all(&folder).ok();
+    let placed = test.rows("orders").await;
+
+    end(&mut broker).await;
+    is_sent(&test, RECOVERY).await;
+    assert_eq!(test.rows("orders").await, placed, "what was refused left no order");
+    assert_eq!(test.commands(order).await, ["stock.reserve.v1"]);
+    is_taken(&late).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_broker_is_away_orders_wait_and_too_many_are_refused() {
+    let mut broker = Broker::start().await;
+    let test = TestOrder::start_with(|config| config.kafka.kafka_bootstrap = broker.url()).await;
+    test.product(1).await;
+    broker.kafka.kill9();
+    is_carried_over(broker, test, async |broker| broker.kafka.restart().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_brokers_disk_is_full_orders_wait_and_too_many_are_refused() {
+    let Some(mut broker) = Broker::with_disk(24).await else {
+        return eprintln!("not tested: only root may mount a file system of a certain size");
+    };
+    let test = TestOrder::start_with(|config| config.kafka.kafka_bootstrap = broker.url()).await;
+    test.product(1).await;
+    // Kafka gives up a disk at the first write that fails, and ends when it was its last one.
+    let filler = "INSERT INTO outbox (topic, key, headers, payload, created_at)
+                  SELECT 'stock.commands.v1.dlq', n::text, '{}', decode(repeat(md5(n::text), 8000), 'hex'), now()
+                  FROM generate_series(1, 250) AS n";
+    sqlx::query(filler).execute(&test.pg).await.unwrap();
+    testkit::eventually(RECOVERY, async || {
+        anyhow::ensure!(broker.kafka.process().exited().is_some(), "there is room yet");
+        Ok(())
+    })
+    .await;
+    is_carried_over(broker, test, async |broker| {
+        broker.resize_disk(256);
+        broker.kafka.restart().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wire_to_the_broker_that_is_cut_loses_no_order_and_repeats_none() {
+    let broker = Broker::start().await;
+    let test = TestOrder::start_with(|config| config.kafka.kafka_bootstrap = broker.url()).await;
+    test.product(1).await;
+    let mut orders = Vec::new();
+    for user in 1..=60 {
+        // In the middle of what is on its way in both directions.
+        if user == 20 {
+            for order in &orders[..10] {
+                test.decide(*order, 1, None).await;
+            }
+            broker.wire.cut();
+        }
+        orders.push(test.shopper(user).with_pass(1, 1).place("k", &[(1, 1)]).await);
+    }
+    assert!(test.rows("outbox").await > 0, "nothing reaches the broker");
+    broker.wire.restore();
+    is_sent(&test, RECOVERY).await;
+    for order in &orders {
+        assert_eq!(test.commands(*order).await, ["stock.reserve.v1"]);
+    }
+    for order in &orders[10..] {
+        test.decide(*order, 1, None).await;
+    }
+    for order in &orders {
+        test.reaches(*order, OrderState::Reserved).await;
+        assert_eq!(test.history(*order).await, [(1, OrderState::Received), (2, OrderState::Reserved)]);
+    }
+}
+
+/// An order that holds its units, by a decision whose offset the broker has not taken.
+async fn reserved_without_a_broker() {
+    let broker = Broker::start().await;
+    let test = TestOrder::start_with(|config| config.kafka.kafka_bootstrap = broker.url()).await;
+    let (_, order) = test.placed(7).await;
+    let mut holder = test.pg.begin().await.unwrap();
+    let lock = sqlx::query("SELECT FROM orders WHERE order_id = $1 FOR UPDATE").bind(order.0);
+    lock.execute(&mut *holder).await.unwrap();
+    test.decide(order, 1, None).await;
+    testkit::eventually(SOON, async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&test.pg)
+        .await?;
+        anyhow::ensure!(waiting == 1, "the decision has not come");
+        Ok(())
+    })
+    .await;
+    // As a network that breaks off: nobody answers what the client sends now.
+    broker.wire.delay(Duration::from_secs(3_600));
+    holder.rollback().await.unwrap();
+    test.reaches(order, OrderState::Reserved).await;
+}
+
+#[test]
+fn a_process_that_is_told_to_stop_while_the_broker_is_away_ends() {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(reserved_without_a_broker());
+    let (ending, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        drop(runtime);
+        ending.send(()).unwrap();
+    });
+    ended.recv_timeout(SOON).expect("its threads end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_away_orders_are_refused_and_decisions_wait() {
+    let (wire, test) = start_behind_a_wire(|_| {}).await;
+    let (_, order) = test.placed(7).await;
+    let late = test.shopper(8).with_pass(1, 1).http.key("k");
+    // A command that the relay could not remove would be sent again.
+    test.quiet().await;
+    wire.cut();
+    test.decide(order, 1, None).await;
+    let refused = late.post("/api/orders", &order_of(&[(1, 1)])).await.unwrap();
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    refused.problem(503, "database-unavailable");
+    assert_eq!(test.rows("orders").await, 1, "what was refused left no order");
+
+    wire.restore();
+    test.reaches(order, OrderState::Reserved).await;
+    is_taken(&late).await;
+    assert_eq!(test.commands(order).await, ["stock.reserve.v1"]);
+    assert_eq!(test.history(order).await, [(1, OrderState::Received), (2, OrderState::Reserved)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_freezes_is_followed_within_ten_seconds() {
-    let server = testkit::servers().postgres.rsplit('@').next().unwrap().to_owned();
-    let wire = Wire::to(&server).await.unwrap();
-    let through = wire.address.to_string();
     let mut other = None;
-    let test = TestOrder::start_with(|config| {
-        other = Some(config.clone());
-        config.pg.database_url.0 = config.pg.database_url.0.replace(&server, &through);
-    })
-    .await;
+    let (wire, test) = start_behind_a_wire(|config| other = Some(config.clone())).await;
     put_events(&test, 1).await;
     is_sent(&test, SOON).await;
 
     let (mut config, stop) = (other.unwrap(), Stop::new());
     config.kafka.instance = "order-2".into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let second = testkit::client::Http::new(format!("http://{}", listener.local_addr().unwrap()));
+    let second = Http::new(format!("http://{}", listener.local_addr().unwrap()));
     let (serving, ending) = (order::serve(listener, config, stop.clone()), Stop::new());
     ending.spawn("order-2", async move { serving.await.unwrap() });
     testkit::eventually(SOON, async || {
@@ -103,13 +238,7 @@ async fn a_relay_that_freezes_is_followed_within_ten_seconds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_slow_database_orders_are_refused_before_they_pile_up() {
-    let server = testkit::servers().postgres.rsplit('@').next().unwrap().to_owned();
-    let wire = Wire::to(&server).await.unwrap();
-    let through = wire.address.to_string();
-    let test = TestOrder::start_with(|config| {
-        config.pg.database_url.0 = config.pg.database_url.0.replace(&server, &through);
-    })
-    .await;
+    let (wire, test) = start_behind_a_wire(|_| {}).await;
     test.product(1).await;
     let people: Vec<_> = (1..=1_500).map(|user| test.shopper(user).with_pass(1, 1).http.key("k")).collect();
     let body = order_of(&[(1, 1)]);
