@@ -4,17 +4,19 @@ const make = (tag, text, ...inside) => {
   made.append(text, ...inside);
   return made;
 };
-const typeName = (schema) => schema?.$ref?.split('/').pop();
+// A type, one of several, or a list of one.
+const typeNames = (content) => {
+  const schema = content?.['application/json']?.schema;
+  return (schema?.oneOf ?? [schema?.items ?? schema]).flatMap((one) => one?.$ref?.split('/').pop() ?? []);
+};
 
 const route = (method, path, { summary, description, requestBody, responses }) => {
   const details = make('details', make('summary', make('code', `${method.toUpperCase()} ${path}`)));
   if (summary) details.append(make('p', `Who: ${summary}`));
   if (description) details.append(make('p', description));
-  const body = typeName(requestBody?.content['application/json']?.schema);
-  if (body) details.append(make('p', 'Takes ', link(body)));
+  for (const type of typeNames(requestBody?.content)) details.append(make('p', 'Takes ', link(type)));
   for (const [status, { content }] of Object.entries(responses)) {
-    const type = typeName(content?.['application/json']?.schema);
-    if (type) details.append(make('p', `${status}: `, link(type)));
+    for (const type of typeNames(content)) details.append(make('p', `${status}: `, link(type)));
   }
   return details;
 };

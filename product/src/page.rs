@@ -1,7 +1,5 @@
 //! Lists by page: `?page=&size=`, answered with `items` and `total`.
 
-use serde::Serialize;
-
 use crate::field::Report;
 
 /// Items of one page when none is asked for.
@@ -16,15 +14,6 @@ const PAGE_MAX: i64 = 10_000;
 pub struct Page {
     number: i64,
     size: i64,
-}
-
-/// One page of a list.
-#[derive(Debug, Serialize)]
-pub struct Listing<T> {
-    /// The page.
-    pub items: Vec<T>,
-    /// Items on all pages.
-    pub total: i64,
 }
 
 impl Page {

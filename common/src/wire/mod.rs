@@ -4,12 +4,15 @@
 //! JSON is camelCase; times are RFC 3339 in UTC with `Z`; money is whole won; ids are 64-bit integers,
 //! except orders and payments, which are `UUIDv7`.
 
+pub mod catalog;
 pub mod dead_letter;
 pub mod denied;
 pub mod event;
 pub mod id;
+pub mod list;
 pub mod money;
 pub mod notice;
+pub mod operate;
 pub mod order;
 pub mod problem;
 pub mod product;

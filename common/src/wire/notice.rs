@@ -1,9 +1,11 @@
 //! Bodies of subscriptions and notices.
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use super::Time;
 use super::id::{OrderId, ProductId};
+use super::list::Page;
 use super::order::OrderState;
 
 /// What somebody is told. A new kind is a new variant; clients pass over kinds that they do not know.
@@ -92,4 +94,25 @@ pub struct SubscriptionView {
     /// Since when; absent where nothing was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscribed_at: Option<Time>,
+}
+
+/// A page of the box, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Notices {
+    /// The notices.
+    #[serde(flatten)]
+    pub page: Page<NoticeView, i64>,
+    /// Notices that are not read; counted up to 1,000.
+    pub unread: i64,
+}
+
+/// Up to where the box was read: `POST /api/notifications/read`.
+#[derive(Debug, Deserialize, Validate)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MarkRead {
+    /// A notice of the caller's: this one and all before it.
+    #[garde(range(min = 1))]
+    pub up_to: i64,
 }

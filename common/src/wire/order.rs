@@ -136,6 +136,24 @@ pub struct LineView {
     pub unit_price: Won,
 }
 
+/// `POST /api/orders/{id}/payment`: nothing before the provider's page, what it gave after it.
+#[derive(Debug, Default, Serialize, Deserialize, Validate)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PayOrder {
+    /// 1 to 200 visible ASCII characters.
+    #[garde(inner(length(min = 1, max = 200), custom(visible)))]
+    pub payment_key: Option<String>,
+    /// What the page said is to be paid.
+    #[garde(inner(range(min = 0)))]
+    pub amount: Option<i64>,
+}
+
+fn visible(text: &str, (): &()) -> garde::Result {
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if visible { Ok(()) } else { Err(garde::Error::new("visible ASCII characters only")) }
+}
+
 /// What the payment provider's page needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -234,6 +234,7 @@ pub struct ProductView {
 
 /// What a shopper thinks of a product, and how many like it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LikeView {
     /// The product.

@@ -7,18 +7,6 @@ use super::id::{ProductId, Ticket, UserId};
 use super::product::StartOrder;
 use super::queue::QueueState;
 
-/// A page of live data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct Page<T> {
-    /// In the list's order.
-    pub items: Vec<T>,
-    /// `cursor` of the next page, when there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
 /// Somebody in the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

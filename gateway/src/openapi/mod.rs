@@ -64,14 +64,13 @@ fn operation(route: &Route, manual: &manual::Manual, schemas: &mut SchemaGenerat
     let words = manual.of(route);
     let mut answers = Map::new();
     let described = words.map_or("", |words| words.what);
-    let mut success = json!({"description": if described.is_empty() { "done" } else { described }});
-    let (status, body) = bodies::answer(route, schemas);
-    if let Some(body) = body {
-        success["content"] = json!({"application/json": {"schema": body}});
-    } else if route.is_stream() {
-        success["content"] = json!({"text/event-stream": {}});
+    for (status, body) in bodies::answers(route, schemas) {
+        let mut answer = json!({"description": if described.is_empty() { "done" } else { described }});
+        if let Some(body) = body {
+            answer["content"] = body;
+        }
+        answers.insert(status.into(), answer);
     }
-    answers.insert(status.into(), success);
     answers.insert("default".into(), json!({"$ref": "#/components/responses/Problem"}));
     let mut operation = json!({
         "operationId": name(route),
@@ -90,7 +89,7 @@ fn operation(route: &Route, manual: &manual::Manual, schemas: &mut SchemaGenerat
         operation["x-deadline-s"] = deadline.as_secs().into();
     }
     if let Some(body) = bodies::request(route, schemas) {
-        operation["requestBody"] = json!({"content": {"application/json": {"schema": body}}});
+        operation["requestBody"] = json!({"content": body});
     }
     operation
 }

@@ -7,10 +7,11 @@ use axum::response::Response;
 use common::auth::Caller;
 use common::http::extract::{IdempotencyKey, Json, Path, Query};
 use common::wire::id::{OrderId, ProductId};
+use common::wire::list::Page;
 use common::wire::order::{OrderState, OrderView, PlaceOrder, storable};
 use common::wire::token::Role;
 use garde::Validate;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::batch::Wanted;
 use super::draft::{self, Draft};
@@ -89,16 +90,6 @@ fn limit_default() -> i64 {
     20
 }
 
-/// A page of orders, the newest first.
-#[derive(Debug, Serialize)]
-pub struct Page {
-    /// The orders.
-    items: Vec<OrderView>,
-    /// Cursor of the next page, when there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<OrderId>,
-}
-
 /// `GET /api/orders`: the caller's orders.
 ///
 /// # Errors
@@ -107,7 +98,7 @@ pub async fn list(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<ListQuery>,
-) -> Result<Body<Page>, Error> {
+) -> Result<Body<Page<OrderView, OrderId>>, Error> {
     let ListQuery { limit, cursor, state, product_name } = query;
     let mut connection = app.pg.acquire().await?;
     // One more than asked for tells whether there is a next page.

@@ -11,9 +11,7 @@ use common::http::problem::Failure;
 use common::pg::OnConstraint as _;
 use common::wire::id::{OrderId, UserId};
 use common::wire::money::Won;
-use common::wire::order::{CheckoutView, OrderView};
-use garde::Validate;
-use serde::{Deserialize, Serialize};
+use common::wire::order::{CheckoutView, OrderView, PayOrder};
 use sha2::{Digest as _, Sha256};
 
 use super::provider::Provider as _;
@@ -27,23 +25,6 @@ use crate::order::{self, By, view};
 
 /// Characters of an order's name at the provider.
 const ORDER_NAME_MAX: usize = 100;
-
-/// The body: nothing before the provider's page, what it gave after it.
-#[derive(Debug, Default, Serialize, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PayOrder {
-    /// 1 to 200 visible ASCII characters.
-    #[garde(inner(length(min = 1, max = 200), custom(visible)))]
-    payment_key: Option<String>,
-    /// What the page said is to be paid.
-    #[garde(inner(range(min = 0)))]
-    amount: Option<i64>,
-}
-
-fn visible(text: &str, (): &()) -> garde::Result {
-    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if visible { Ok(()) } else { Err(garde::Error::new("visible ASCII characters only")) }
-}
 
 /// `POST /api/orders/{id}/payment`: without a payment 200 with what the provider's page needs; with one 200 `paid`,
 /// or 202 `paying` while the provider's answer is unknown.

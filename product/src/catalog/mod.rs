@@ -10,6 +10,8 @@ pub mod pages;
 pub mod rules;
 pub mod store;
 
+pub use common::wire::catalog::{OptionWish, ProductWish as Wish};
+
 use common::wire::Time;
 use common::wire::event::Terms;
 use common::wire::id::{CompanyId, ProductId, UserId};
@@ -17,62 +19,8 @@ use common::wire::money::Won;
 use common::wire::product::{
     OptionView, ProductSnapshot, ProductSummary, ProductView, QueuePolicy, SaleState,
 };
-use garde::Validate;
-use serde::Deserialize;
 
 use crate::sale;
-
-/// What a seller says of a product.
-///
-/// `companyId` belongs to the registration alone, `stock` to the time before the product is published. What has a
-/// default at registration keeps its value when a change does not name it.
-#[derive(Debug, Clone, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[garde(allow_unvalidated)]
-pub struct Wish {
-    /// The seller's company.
-    pub company_id: Option<CompanyId>,
-    /// 1 to 50 characters.
-    pub product_name: String,
-    /// At most 1,000 characters.
-    pub description: Option<String>,
-    /// Price before the discount.
-    pub original_price: Won,
-    /// Price of a unit without options.
-    pub discounted_price: Won,
-    /// Units, 0 to 10,000,000.
-    pub stock: Option<i64>,
-    /// At most 50.
-    pub product_options: Option<Vec<OptionWish>>,
-    /// A category.
-    pub category_code: i32,
-    /// May be in the past: then the sale is open at once. RFC 3339, or a local time of `saleZone` without offset.
-    pub sale_start_time: String,
-    /// In the future, after the start.
-    pub sale_end_time: String,
-    /// The IANA zone of local times: `Asia/Seoul`.
-    pub sale_zone: Option<String>,
-    /// Not published yet; false by default, and once false always.
-    pub draft: Option<bool>,
-    /// Units per shopper, 1 to 100; 1 by default.
-    pub purchase_limit: Option<i64>,
-    /// Keys of at most 10 pictures.
-    pub images: Option<Vec<String>>,
-    /// How the room lets people in.
-    pub queue: Option<QueuePolicy>,
-}
-
-/// An option as a seller names it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OptionWish {
-    /// What is chosen, 1 to 20 characters.
-    pub option_name: String,
-    /// The choice, 1 to 100 characters.
-    pub option_value: String,
-    /// Added to the price; may be negative.
-    pub option_price: Won,
-}
 
 /// The fields of a product that its seller sets, checked.
 #[derive(Debug, Clone, PartialEq)]

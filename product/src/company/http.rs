@@ -4,18 +4,19 @@ use axum::extract::State;
 use common::auth::Caller;
 use common::http::extract::{Json, Path, Query};
 use common::wire::id::CompanyId;
+use common::wire::list::Listing;
 use common::wire::product::CompanyView;
 use garde::Validate;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{Wish, store};
+use super::{Wish, check, store};
 use crate::app::{App, must_act_for, must_sell};
 use crate::catalog::store::Stamp;
 use crate::error::Error;
 use crate::etag::{IfMatch, Tagged};
 use crate::field::Report;
-use crate::page::{Listing, Page};
+use crate::page::Page;
 
 /// `POST /api/companies` → 201; the caller owns it.
 ///
@@ -27,7 +28,7 @@ pub async fn register(
     Json(wish): Json<Wish>,
 ) -> Result<(StatusCode, Tagged<CompanyView>), Error> {
     must_sell(&caller)?;
-    wish.check()?;
+    check(&wish)?;
     let mut db = app.pg.acquire().await?;
     let company = store::insert(&mut db, &wish, caller.user, app.clock.now()).await?;
     Ok((StatusCode::CREATED, Tagged { version: 1, body: company }))
@@ -85,7 +86,7 @@ pub async fn change(
     Json(wish): Json<Wish>,
 ) -> Result<Tagged<CompanyView>, Error> {
     must_sell(&caller)?;
-    wish.check()?;
+    check(&wish)?;
     let mut tx = app.pg.begin().await?;
     let locked = store::lock(&mut tx, company).await?.ok_or(Error::UnknownCompany)?;
     must_act_for(&caller, locked.owner)?;

@@ -6,6 +6,7 @@ use axum::extract::rejection::BytesRejection;
 use common::auth::Caller;
 use common::http::extract::{Path, Query, read, unreadable};
 use common::http::problem::Failure;
+use common::wire::catalog::ImportWish;
 use common::wire::id::CompanyId;
 use garde::Validate;
 use http::{HeaderMap, StatusCode, header};
@@ -28,15 +29,6 @@ pub const BODY_MAX_BYTES: usize = 50 << 20;
 #[garde(allow_unvalidated)]
 pub struct Target {
     company_id: Option<CompanyId>,
-}
-
-/// Where rows come from.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[garde(allow_unvalidated)]
-struct Remote {
-    company_id: CompanyId,
-    url: String,
 }
 
 /// What is to be imported.
@@ -82,7 +74,7 @@ async fn wanted(
             Ok((company, What::Rows(rows)))
         }
         "application/json" => {
-            let remote: Remote = read(&body)?;
+            let remote: ImportWish = read(&body)?;
             app.import_hosts.check(&remote.url).map_err(|rule| Error::field("url", rule))?;
             Ok((remote.company_id, What::Pages(remote.url)))
         }

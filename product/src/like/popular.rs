@@ -7,10 +7,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use common::http::problem::Failure;
-use common::wire::product::ProductSummary;
+use common::wire::catalog::{Liked, PopularView};
 use http::header;
 use moka::future::Cache;
-use serde::Serialize;
 
 use crate::app::App;
 use crate::error::Error;
@@ -33,18 +32,6 @@ impl Default for Popular {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct List {
-    items: Vec<Liked>,
-}
-
-#[derive(Debug, Serialize)]
-struct Liked {
-    likes: i64,
-    #[serde(flatten)]
-    product: ProductSummary,
-}
-
 /// `GET /api/products/popular`: the 20 products that most shoppers like, and how many do.
 ///
 /// # Errors
@@ -58,7 +45,7 @@ pub async fn popular(State(app): State<App>) -> Result<Response, Failure> {
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-async fn list(app: &App) -> Result<List, Error> {
+async fn list(app: &App) -> Result<PopularView, Error> {
     let now = app.clock.now();
     let filter = Filter { sort: Sort::Popular, ..Filter::default() };
     let look = Look { filter: &filter, query: None, categories: None, now };
@@ -66,5 +53,5 @@ async fn list(app: &App) -> Result<List, Error> {
     let found = find(&mut db, look, Part::Page { size: SIZE, offset: 0 }).await?;
     let liked = found.into_iter().filter(|found| found.value > 0);
     let items = liked.map(|found| Liked { likes: found.value, product: summary(found, now) });
-    Ok(List { items: items.collect() })
+    Ok(PopularView { items: items.collect() })
 }

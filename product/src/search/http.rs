@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use common::http::extract::Query;
 use common::http::problem::Failure;
 use common::wire::Time;
+use common::wire::catalog::SearchView;
 use common::wire::product::{ProductSummary, SaleState};
 use http::header;
 use moka::future::Cache;
-use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::rules::{self, Wish, Word, ask, cursor};
@@ -38,25 +38,6 @@ impl Default for Answers {
     }
 }
 
-/// What was found.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    items: Vec<ProductSummary>,
-    /// How many there are, counted to 200; of pages alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total: Option<i64>,
-    /// False where there are more than `total`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total_is_exact: Option<bool>,
-    /// `cursor` of what comes next, where there is more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-    /// The words that were taken for those asked for, of which nothing was found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meant: Option<String>,
-}
-
 /// `GET /api/products?q=&companyId=&categoryCode=&priceMin=&priceMax=&state=&startsFrom=&startsTo=&sort=` with
 /// `page=&size=` or `limit=&cursor=`: public summaries, at most a second old.
 ///
@@ -72,7 +53,7 @@ pub async fn list(State(app): State<App>, Query(wish): Query<Wish>) -> Result<Re
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-async fn search(app: &App, ask: &Ask) -> Result<Answer, Error> {
+async fn search(app: &App, ask: &Ask) -> Result<SearchView, Error> {
     let (filter, now) = (&ask.filter, app.clock.now());
     let mut db = app.searches.acquire().await?;
     let words = match &filter.words {
@@ -100,7 +81,7 @@ async fn search(app: &App, ask: &Ask) -> Result<Answer, Error> {
     let other = other.join(" ");
     let query = rules::query(&store::words(&mut db, &other).await?);
     let found = look_for(&mut db, Look { query: Some(&query), ..look }, ask).await?;
-    Ok(Answer { meant: Some(store::composed(&mut db, &other).await?), ..found })
+    Ok(SearchView { meant: Some(store::composed(&mut db, &other).await?), ..found })
 }
 
 /// Whether nothing can be found: words are asked for, and there is neither letter nor digit in them; or sales that have
@@ -110,7 +91,7 @@ fn is_void(filter: &Filter, words: &[Word]) -> bool {
     (words.is_empty() && filter.words.is_some()) || (filter.sort == Sort::OpeningSoon && begun)
 }
 
-async fn look_for(db: &mut PgConnection, look: Look<'_>, ask: &Ask) -> Result<Answer, sqlx::Error> {
+async fn look_for(db: &mut PgConnection, look: Look<'_>, ask: &Ask) -> Result<SearchView, sqlx::Error> {
     let found = store::find(db, look, ask.part).await?;
     let total = match ask.part {
         // The first page holds them all.
@@ -123,7 +104,7 @@ async fn look_for(db: &mut PgConnection, look: Look<'_>, ask: &Ask) -> Result<An
     Ok(answer(ask, found, total, look.now))
 }
 
-fn answer(ask: &Ask, mut found: Vec<Found>, total: Option<i64>, now: Time) -> Answer {
+fn answer(ask: &Ask, mut found: Vec<Found>, total: Option<i64>, now: Time) -> SearchView {
     let mut next = None;
     if let Part::Next { limit, .. } = ask.part {
         let limit = usize::try_from(limit).unwrap_or_default();
@@ -131,7 +112,7 @@ fn answer(ask: &Ask, mut found: Vec<Found>, total: Option<i64>, now: Time) -> An
         found.truncate(limit);
         next = found.last().filter(|_| is_more).map(|last| go_on(ask.filter.sort, last));
     }
-    Answer {
+    SearchView {
         items: found.into_iter().map(|found| summary(found, now)).collect(),
         total: total.map(|total| total.min(TOTAL_MAX)),
         total_is_exact: total.map(|total| total <= TOTAL_MAX),

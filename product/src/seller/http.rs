@@ -6,7 +6,7 @@ use common::auth::Caller;
 use common::http::extract::{Path, Query};
 use common::http::problem::Failure;
 use common::wire::id::ProductId;
-use common::wire::room::Page;
+use common::wire::list::Page;
 use garde::Validate;
 use http::header;
 use serde::Deserialize;

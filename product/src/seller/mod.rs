@@ -13,51 +13,7 @@ pub mod live;
 pub mod sale;
 pub mod store;
 
-use common::wire::Time;
-use common::wire::id::{CompanyId, ProductId};
-use common::wire::money::Won;
-use common::wire::product::SaleState;
-use serde::Serialize;
-
-/// Where a sale's units are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Units {
-    /// Ever given to the sale.
-    pub total: i64,
-    /// Can be ordered.
-    pub available: i64,
-    /// Held by orders that are not paid.
-    pub reserved: i64,
-    /// Paid.
-    pub sold: i64,
-}
-
-/// A product in its seller's list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Own {
-    /// The product.
-    pub product_id: ProductId,
-    /// Its company.
-    pub company_id: CompanyId,
-    /// Its name.
-    pub product_name: String,
-    /// Price.
-    pub discounted_price: Won,
-    /// Where its sale stands; drafts are in the list.
-    pub state: SaleState,
-    /// Its units.
-    pub units: Units,
-    /// First moment of the sale.
-    pub sale_start_time: Time,
-    /// First moment after it.
-    pub sale_end_time: Time,
-    /// What it was imported as.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<String>,
-    /// When it was last changed.
-    pub updated_at: Time,
-}
+pub use common::wire::catalog::{OwnView as Own, SaleView, Units};
 
 /// People of a waiting room since the beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,29 +24,4 @@ pub struct People {
     pub let_in: i64,
     /// Admissions that ended with an order.
     pub ordered: i64,
-}
-
-/// A sale as it runs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SaleView {
-    /// The product.
-    pub product_id: ProductId,
-    /// Where the sale stands.
-    pub state: SaleState,
-    /// Its units.
-    pub units: Units,
-    /// Tickets made.
-    pub joined: i64,
-    /// Admissions that began.
-    pub let_in: i64,
-    /// Of these, the share that ordered, 0 to 1; absent while nobody was let in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub conversion: Option<f64>,
-    /// People in the line now; absent while queue-server does not answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<u64>,
-    /// People inside now, and not ordered yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub inside: Option<u64>,
 }

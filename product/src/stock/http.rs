@@ -4,11 +4,10 @@ use axum::extract::State;
 use common::auth::Caller;
 use common::http::extract::{IdempotencyKey, Json, Path};
 use common::outbox::Letters;
+use common::wire::catalog::{AdjustmentView, StockWish};
 use common::wire::event::{Adjust, StockCommand};
 use common::wire::id::ProductId;
-use garde::Validate;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::store::{self, AdjustmentRequest};
@@ -17,24 +16,6 @@ use crate::catalog;
 use crate::catalog::rules::STOCK_MAX;
 use crate::error::Error;
 use crate::field::Report;
-
-/// Units to add, or to take.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
-pub struct Wish {
-    /// Positive adds, negative takes; not 0.
-    delta: i64,
-}
-
-/// The adjustment on its way.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AdjustmentView {
-    adjustment_id: Uuid,
-    product_id: ProductId,
-    delta: i64,
-}
 
 /// `POST /api/products/{id}/stock` `{delta}` → 202: its owner, ADMIN. One that would take more than is available
 /// changes nothing. With an `Idempotency-Key` a repeat is the same adjustment.
@@ -46,7 +27,7 @@ pub async fn adjust(
     caller: Caller,
     Path(product): Path<ProductId>,
     key: Option<IdempotencyKey>,
-    Json(wish): Json<Wish>,
+    Json(wish): Json<StockWish>,
 ) -> Result<(StatusCode, axum::Json<AdjustmentView>), Error> {
     must_sell(&caller)?;
     let mut report = Report::default();

@@ -5,17 +5,14 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::Datelike as _;
 use common::auth::Caller;
 use common::http::extract::{self, IdempotencyKey, Path, Query};
-use common::wire::Time;
 use common::wire::id::ProductId;
+use common::wire::operate::{Admissions, Timetable, Why};
 use common::wire::queue::{AdmissionsView, Place, ScheduleView, TokenView};
 use common::wire::token::{Jwks, Role};
-use garde::Validate;
-use serde::Deserialize;
 
-use super::operate::{Why, done, line};
+use super::operate::done;
 use super::store::{Asker, Claimed, Event, Joined, Joiner, Left, Standing, Status};
 use super::{rules, tick, token};
 use crate::app::App;
@@ -23,46 +20,6 @@ use crate::error::Error;
 
 /// People called by one script: more would keep Redis from everybody else for too long.
 pub(super) const CALLED_MAX: u32 = 1_000;
-
-/// How many to let in by hand.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Admissions {
-    /// 1 to 100,000.
-    #[garde(range(min = 1, max = 100_000))]
-    count: u32,
-    /// For the log, at most 200 characters.
-    #[garde(inner(custom(line::<200>)))]
-    why: Option<String>,
-}
-
-/// A timetable as wanted.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Timetable {
-    /// Admissions per interval, 1 to 100,000.
-    #[garde(range(min = 1, max = 100_000))]
-    count: u32,
-    /// Length of an interval in seconds, 1 to 3,600.
-    #[garde(range(min = 1, max = 3_600))]
-    interval_s: u32,
-    /// When the first interval begins; without it, at the next boundary of the running timetable.
-    #[garde(custom(within_reason))]
-    starts_at: Option<Time>,
-    /// For the log, at most 200 characters.
-    #[garde(inner(custom(line::<200>)))]
-    why: Option<String>,
-}
-
-fn within_reason(starts_at: &Option<Time>, (): &()) -> garde::Result {
-    let years = 2000..=2100;
-    match starts_at {
-        Some(at) if !years.contains(&at.year()) => {
-            Err(garde::Error::new("a moment between the years 2000 and 2100"))
-        }
-        _ => Ok(()),
-    }
-}
 
 /// `POST /api/queue/{product}` → 200 with the place, in every state: the queue handler. A repeat with a known
 /// `Idempotency-Key` has no effect.

@@ -6,13 +6,13 @@ use axum::extract::State;
 use common::auth::Caller;
 use common::http::extract::{self, Path, Query};
 use common::wire::id::{ProductId, Ticket, UserId};
+use common::wire::list::Page;
+use common::wire::operate::{Capacity, Hold, Message, Revoke, Why};
 use common::wire::queue::Stats;
-use common::wire::room::{
-    Adaptive, CapacityView, DrawView, HoldView, Insider, MessageView, Page, RevokedView, Waiter,
-};
+use common::wire::room::{CapacityView, DrawView, HoldView, Insider, MessageView, RevokedView, Waiter};
 use common::wire::token::Role;
 use garde::Validate;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::http::{asker, follow, is_staff, known};
 use super::store::{After, Operated};
@@ -21,68 +21,6 @@ use crate::error::Error;
 
 /// The share of the maximum that a capacity which follows the load begins with.
 const START_PERCENT: u64 = 50;
-
-/// Why somebody does what is asked; for the log.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Why {
-    /// At most 200 characters.
-    #[garde(inner(custom(line::<200>)))]
-    pub(super) why: Option<String>,
-}
-
-/// A pause.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Hold {
-    /// What those waiting are told, at most 200 characters.
-    #[garde(inner(custom(line::<200>)))]
-    reason: Option<String>,
-    /// For the log, at most 200 characters.
-    #[garde(inner(custom(line::<200>)))]
-    why: Option<String>,
-}
-
-/// Something to tell everybody waiting.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Message {
-    /// At most 500 characters; `null` for nothing more.
-    #[garde(inner(custom(line::<500>)))]
-    #[serde(deserialize_with = "given")]
-    text: Option<String>,
-    /// For the log, at most 200 characters.
-    #[garde(inner(custom(line::<200>)))]
-    why: Option<String>,
-}
-
-/// A capacity as wanted.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Capacity {
-    /// From 1 on; `null` for no limit, or to begin with half of `adaptive.max`.
-    #[garde(range(min = 1), custom(within(&self.adaptive)))]
-    #[serde(deserialize_with = "given")]
-    capacity: Option<u32>,
-    /// To let it follow the load.
-    #[garde(inner(custom(sensible)))]
-    adaptive: Option<Adaptive>,
-    /// For the log, at most 200 characters.
-    #[garde(inner(custom(line::<200>)))]
-    why: Option<String>,
-}
-
-/// Whose tokens to take back.
-#[derive(Debug, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Revoke {
-    /// Absent for everybody's.
-    #[garde(skip)]
-    user_id: Option<UserId>,
-    /// For the log, at most 200 characters.
-    #[garde(inner(custom(line::<200>)))]
-    why: Option<String>,
-}
 
 /// A page of a line, or of all rooms.
 #[derive(Debug, Deserialize, Validate)]
@@ -112,46 +50,6 @@ pub(crate) struct InsideQuery {
 
 fn limit_default() -> u32 {
     100
-}
-
-/// `null` is a value; a missing field is a mistake.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    Option::deserialize(from)
-}
-
-/// A line of text for people.
-pub(super) fn line<const MAX: usize>(text: &str, (): &()) -> garde::Result {
-    if text.trim().is_empty() || text.chars().count() > MAX || text.chars().any(char::is_control) {
-        let rule = format!("1 to {MAX} characters, not only blanks, no control characters");
-        return Err(garde::Error::new(rule));
-    }
-    Ok(())
-}
-
-fn sensible(wanted: &Adaptive, (): &()) -> garde::Result {
-    let Adaptive { min, max, p95_ms, error_share, lag_max } = *wanted;
-    for (is_kept, rule) in [
-        (min >= 1 && min <= max, "min from 1 to max"),
-        ((1..=10_000).contains(&p95_ms), "p95Ms from 1 to 10000"),
-        ((0.0..=1.0).contains(&error_share), "errorShare from 0 to 1"),
-        (lag_max <= 1_000_000_000, "lagMax from 0 to 1000000000"),
-    ] {
-        if !is_kept {
-            return Err(garde::Error::new(rule));
-        }
-    }
-    Ok(())
-}
-
-/// What a capacity begins with must be one that it may have.
-fn within(adaptive: &Option<Adaptive>) -> impl FnOnce(&Option<u32>, &()) -> garde::Result {
-    let bounds = adaptive.map_or(0..=u32::MAX, |adaptive| adaptive.min..=adaptive.max);
-    move |capacity, ()| match capacity {
-        Some(capacity) if !bounds.contains(capacity) => {
-            Err(garde::Error::new("from adaptive.min to adaptive.max"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn next_of<T>(read: fn(&str) -> Option<T>) -> impl FnOnce(&str, &()) -> garde::Result {

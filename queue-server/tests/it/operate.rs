@@ -8,10 +8,11 @@ use axum::routing::get;
 use common::auth::revoked::Revoked;
 use common::stop::Stop;
 use common::wire::id::{ProductId, Ticket, UserId};
+use common::wire::list::Page;
 use common::wire::product::{ProductSnapshot, StartOrder};
 use common::wire::queue::{RoomStatus, Stats, Step, StepKind};
 use common::wire::room::{
-    Adaptive, CapacityView, DrawView, HoldView, Insider, MessageView, Page, RevokedView, Waiter,
+    Adaptive, CapacityView, DrawView, HoldView, Insider, MessageView, RevokedView, Waiter,
 };
 use common::wire::token::{Right, Role};
 use futures::future::join_all;

@@ -6,16 +6,16 @@ use common::auth::Caller;
 use common::http::extract::{Json, Path, Query};
 use common::http::problem::Failure;
 use common::wire::id::UserId;
+use common::wire::list::Listing;
 use common::wire::token::Role;
-use common::wire::user::AccountView;
+use common::wire::user::{AccountChange, AccountView, rules};
 use garde::Validate;
 use serde::Deserialize;
 
 use super::http::{change as change_account, delete as delete_account};
-use super::{AccountChange, store};
+use super::store;
 use crate::app::App;
 use crate::error::Error;
-use crate::page::Listing;
 
 /// Orders of the list; the first where none is asked for.
 pub(super) const SORTS: [&str; 4] = ["createdAt,desc", "createdAt", "loginId", "loginId,desc"];
@@ -25,9 +25,9 @@ pub(super) const SORTS: [&str; 4] = ["createdAt,desc", "createdAt", "loginId", "
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Filter {
     /// A part of login id, name or nickname.
-    #[garde(inner(custom(super::rules::text::<50>)))]
+    #[garde(inner(custom(rules::text::<50>)))]
     search: Option<String>,
-    #[garde(inner(custom(super::rules::person)))]
+    #[garde(inner(custom(rules::person)))]
     role: Option<Role>,
     #[garde(skip)]
     #[serde(default)]

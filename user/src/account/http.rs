@@ -6,10 +6,10 @@ use common::http::extract::Json;
 use common::http::problem::Failure;
 use common::wire::id::UserId;
 use common::wire::token::Role;
-use common::wire::user::UserView;
+use common::wire::user::{AccountChange, ProfileChange, SignUp, UserView};
 use http::StatusCode;
 
-use super::{Account, AccountChange, NewAccount, ProfileChange, SignUp, store};
+use super::{Account, NewAccount, store};
 use crate::app::App;
 use crate::attempt::store as attempts;
 use crate::error::Error;

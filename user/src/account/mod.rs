@@ -7,57 +7,13 @@ pub(crate) mod admin;
 pub(crate) mod cache;
 pub(crate) mod http;
 pub(crate) mod password;
-mod rules;
 pub mod seed;
 pub(crate) mod store;
-
-pub(crate) use rules::{is_login_id, password as password_rule};
 
 use common::wire::Time;
 use common::wire::id::UserId;
 use common::wire::token::Role;
 use common::wire::user::{AccountView, UserView};
-use garde::Validate;
-use serde::Deserialize;
-
-/// Body of `POST /api/auth/signup`.
-///
-/// A missing field counts as an empty one: it is then named beside all others that break a rule.
-#[derive(Default, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(crate) struct SignUp {
-    #[garde(custom(rules::login_id))]
-    pub(crate) login_id: String,
-    #[garde(custom(rules::password))]
-    pub(crate) password: String,
-    #[garde(custom(rules::text::<20>))]
-    pub(crate) username: String,
-    #[garde(custom(rules::text::<20>))]
-    pub(crate) nickname: String,
-    #[garde(custom(rules::phone_number))]
-    pub(crate) phone_number: String,
-    #[garde(custom(rules::text::<255>))]
-    pub(crate) shipping_address: String,
-    #[garde(custom(rules::role))]
-    pub(crate) role: Option<OpenRole>,
-}
-
-/// The roles that anyone may take. There is no value for the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(crate) enum OpenRole {
-    Customer,
-    Seller,
-}
-
-impl From<OpenRole> for Role {
-    fn from(role: OpenRole) -> Self {
-        match role {
-            OpenRole::Customer => Self::Customer,
-            OpenRole::Seller => Self::Seller,
-        }
-    }
-}
 
 /// An account that is to be stored.
 pub(crate) struct NewAccount {
@@ -68,52 +24,6 @@ pub(crate) struct NewAccount {
     pub(crate) phone_number: String,
     pub(crate) shipping_address: String,
     pub(crate) role: Role,
-}
-
-/// Body of `PATCH /api/users/me`: what is absent stays.
-#[derive(Debug, Default, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ProfileChange {
-    #[garde(inner(custom(rules::text::<20>)))]
-    pub(crate) username: Option<String>,
-    #[garde(inner(custom(rules::text::<20>)))]
-    pub(crate) nickname: Option<String>,
-    #[garde(inner(custom(rules::phone_number)))]
-    pub(crate) phone_number: Option<String>,
-    #[garde(inner(custom(rules::text::<255>)))]
-    pub(crate) shipping_address: Option<String>,
-}
-
-/// Body of `PATCH /api/users/{id}`: the same and the role.
-#[derive(Debug, Default, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct AccountChange {
-    #[garde(inner(custom(rules::text::<20>)))]
-    pub(crate) username: Option<String>,
-    #[garde(inner(custom(rules::text::<20>)))]
-    pub(crate) nickname: Option<String>,
-    #[garde(inner(custom(rules::phone_number)))]
-    pub(crate) phone_number: Option<String>,
-    #[garde(inner(custom(rules::text::<255>)))]
-    pub(crate) shipping_address: Option<String>,
-    #[garde(inner(custom(rules::person)))]
-    pub(crate) role: Option<Role>,
-}
-
-impl From<ProfileChange> for AccountChange {
-    fn from(change: ProfileChange) -> Self {
-        let ProfileChange { username, nickname, phone_number, shipping_address } = change;
-        Self { username, nickname, phone_number, shipping_address, role: None }
-    }
-}
-
-impl AccountChange {
-    /// Whether it changes nothing.
-    pub(crate) fn is_empty(&self) -> bool {
-        let Self { username, nickname, phone_number, shipping_address, role } = self;
-        [username, nickname, phone_number, shipping_address].into_iter().all(Option::is_none)
-            && role.is_none()
-    }
 }
 
 /// An account as it is stored.

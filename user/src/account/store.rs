@@ -4,10 +4,10 @@ use common::pg::OnConstraint as _;
 use common::wire::Time;
 use common::wire::id::UserId;
 use common::wire::token::Role;
-use common::wire::user::UserView;
+use common::wire::user::{AccountChange, UserView};
 use sqlx::{PgConnection, PgPool};
 
-use super::{Account, AccountChange, NewAccount};
+use super::{Account, NewAccount};
 use crate::error::Error;
 
 /// What a login is checked against.

@@ -4,23 +4,12 @@ use axum::extract::State;
 use common::auth::Caller;
 use common::http::extract::{Json, Query};
 use common::http::problem::Failure;
-use common::wire::notice::{BoxView, NoticeView};
-use garde::Validate;
-use serde::{Deserialize, Serialize};
+use common::wire::notice::{BoxView, MarkRead, Notices};
 
 use super::store;
 use crate::app::App;
 use crate::error::Error;
-use crate::page::{Asked, Page};
-
-/// A page of notices.
-#[derive(Serialize)]
-pub(crate) struct Notices {
-    #[serde(flatten)]
-    page: Page<NoticeView>,
-    /// Notices that are not read; counted up to 1,000.
-    unread: i64,
-}
+use crate::page::Asked;
 
 /// `GET /api/notifications`: the caller's notices, the newest first.
 pub(crate) async fn list(
@@ -34,20 +23,11 @@ pub(crate) async fn list(
     Ok(axum::Json(Notices { page, unread }))
 }
 
-/// Up to where the box was read.
-#[derive(Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Read {
-    /// A notice of the caller's: this one and all before it.
-    #[garde(range(min = 1))]
-    up_to: i64,
-}
-
 /// `POST /api/notifications/read` `{upTo}` → 200 with the box as a whole; what is read stays read.
 pub(crate) async fn read(
     State(app): State<App>,
     caller: Caller,
-    Json(read): Json<Read>,
+    Json(read): Json<MarkRead>,
 ) -> Result<axum::Json<BoxView>, Failure> {
     if !store::mark_read(&app.pg, caller.user, read.up_to).await.map_err(Error::from)? {
         return Err(Failure::field("upTo", "the id of a notice in your box"));

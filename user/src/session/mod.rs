@@ -16,7 +16,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::wire::Time;
 use common::wire::id::{SessionId, UserId};
 use common::wire::token::Role;
-use garde::Validate;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -25,18 +24,7 @@ pub(crate) use rules::IDENTITY_TTL_S;
 /// Logins of one account at once; one more ends the one that was used longest ago.
 pub(crate) const PER_ACCOUNT_MAX: i64 = 50;
 
-/// Body of `POST /api/auth/login`. What no account can have is refused like any wrong pair; only the length is
-/// limited here.
-#[derive(Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct LogIn {
-    #[garde(length(bytes, max = 256))]
-    pub(crate) login_id: String,
-    #[garde(length(bytes, max = 256))]
-    pub(crate) password: String,
-}
-
-/// Fields of a page's login form. Longer ones than [`LogIn`] takes belong to no account either: the answer is the same.
+/// Fields of a page's login form. Longer ones than [`LogIn`](common::wire::user::LogIn) takes belong to no account either: the answer is the same.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct LogInForm {
@@ -44,24 +32,6 @@ pub(crate) struct LogInForm {
     pub(crate) password: String,
     /// Where to go on: a path of this shop.
     pub(crate) next: String,
-}
-
-/// Body of `POST /api/auth/refresh` and `/logout`. Browsers send none: they have the cookie.
-#[derive(Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Bearer {
-    #[garde(length(bytes, max = 256))]
-    pub(crate) refresh_token: String,
-}
-
-/// Body of `POST /api/auth/password`.
-#[derive(Deserialize, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct NewPassword {
-    #[garde(length(bytes, max = 256))]
-    pub(crate) current_password: String,
-    #[garde(custom(crate::account::password_rule))]
-    pub(crate) new_password: String,
 }
 
 /// A login that is to be stored.

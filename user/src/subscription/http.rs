@@ -4,6 +4,7 @@ use axum::extract::State;
 use common::auth::Caller;
 use common::http::extract::{Path, Query};
 use common::wire::id::ProductId;
+use common::wire::list::Page;
 use common::wire::notice::SubscriptionView;
 use http::StatusCode;
 
@@ -11,7 +12,7 @@ use super::store;
 use crate::app::App;
 use crate::error::Error;
 use crate::notice::sales::{self, Sale};
-use crate::page::{Asked, Page};
+use crate::page::Asked;
 
 /// `POST /api/products/{id}/subscription` → 201, or 200 where it was there; 404 `unknown-product`, 409 `sale-closed`,
 /// `too-many-subscriptions`.
@@ -54,7 +55,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
     Query(asked): Query<Asked>,
-) -> Result<axum::Json<Page<SubscriptionView>>, Error> {
+) -> Result<axum::Json<Page<SubscriptionView, i64>>, Error> {
     let rows = store::list(&app.pg, caller.user, asked.cursor, asked.rows()).await?;
     Ok(axum::Json(asked.page(rows, |subscription| subscription.product_id.0)))
 }

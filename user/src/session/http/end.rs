@@ -9,16 +9,17 @@ use common::auth::Caller;
 use common::http::extract::{Json, Path};
 use common::http::problem::Failure;
 use common::wire::id::SessionId;
+use common::wire::list::Listing;
 use common::wire::token::Role;
+use common::wire::user::NewPassword;
 use http::HeaderMap;
 
-use super::super::{NewPassword, cookie, store};
+use super::super::{cookie, store};
 use super::{Sent, sent};
 use crate::account::store as accounts;
 use crate::app::App;
 use crate::attempt;
 use crate::error::Error;
-use crate::page::Listing;
 
 /// `POST /api/auth/logout` → 204: the login of the identity and that of the refresh token end, whichever came along,
 /// and the browser forgets both.

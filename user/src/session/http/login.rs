@@ -9,14 +9,15 @@ use axum::response::{IntoResponse, Response};
 use common::http::extract::Json;
 use common::http::problem::Failure;
 use common::wire::id::SessionId;
-use common::wire::user::LoginView;
+use common::wire::user::rules::is_login_id;
+use common::wire::user::{LogIn, LoginView};
 use http::header::{CACHE_CONTROL, LOCATION, USER_AGENT};
 
 use super::super::cookie::{self, Cookies};
-use super::super::{LogIn, LogInForm, NewSession, RefreshToken, random, rules, store};
+use super::super::{LogInForm, NewSession, RefreshToken, random, rules, store};
 use super::view;
+use crate::account::store as accounts;
 use crate::account::store::Credentials;
-use crate::account::{is_login_id, store as accounts};
 use crate::app::App;
 use crate::attempt::{self, Device, Origin};
 use crate::error::Error;

@@ -15,10 +15,10 @@ use common::http::problem::Failure;
 use common::wire::Time;
 use common::wire::id::{SessionId, UserId};
 use common::wire::token::{IDENTITY_TYPE, Role};
-use common::wire::user::LoginView;
+use common::wire::user::{Bearer, LoginView};
 use http::HeaderMap;
 
-use super::{Bearer, RefreshToken, cookie, rules};
+use super::{RefreshToken, cookie, rules};
 use crate::app::App;
 use crate::error::Error;
 

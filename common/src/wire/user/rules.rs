@@ -2,12 +2,12 @@
 //!
 //! No text may hold control characters: PostgreSQL cannot store NUL, and nobody wants the rest on a parcel.
 
-use common::wire::token::Role;
-
+use super::super::token::Role;
 use super::OpenRole;
 
 /// `[a-z0-9]{4,10}`.
-pub(crate) fn is_login_id(text: &str) -> bool {
+#[must_use]
+pub fn is_login_id(text: &str) -> bool {
     (4..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
@@ -17,7 +17,7 @@ pub(super) fn login_id(text: &str, (): &()) -> garde::Result {
 
 /// ASCII only: other letters have several spellings in Unicode, and a keyboard that picks another one than at
 /// sign-up would lock its owner out.
-pub(crate) fn password(text: &str, (): &()) -> garde::Result {
+pub(super) fn password(text: &str, (): &()) -> garde::Result {
     let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     let letter = text.bytes().any(|b| b.is_ascii_alphabetic());
     let digit = text.bytes().any(|b| b.is_ascii_digit());
@@ -32,7 +32,11 @@ pub(super) fn phone_number(text: &str, (): &()) -> garde::Result {
     check(held, "7 to 20 digits, + and -")
 }
 
-pub(super) fn text<const MAX: usize>(text: &str, (): &()) -> garde::Result {
+/// 1 to `MAX` characters that can be stored and read.
+///
+/// # Errors
+/// When it holds others.
+pub fn text<const MAX: usize>(text: &str, (): &()) -> garde::Result {
     if text.trim().is_empty() || text.chars().count() > MAX {
         return Err(garde::Error::new(format!("1 to {MAX} characters, not only blanks")));
     }
@@ -44,7 +48,10 @@ pub(super) fn role(role: &Option<OpenRole>, (): &()) -> garde::Result {
 }
 
 /// Services are no accounts.
-pub(super) fn person(role: &Role, (): &()) -> garde::Result {
+///
+/// # Errors
+/// When it is one.
+pub fn person(role: &Role, (): &()) -> garde::Result {
     check(*role != Role::Service, "CUSTOMER, SELLER, MANAGER or ADMIN")
 }
 
