@@ -4,7 +4,7 @@ use common::wire::id::{OrderId, ProductId};
 use common::wire::notice::Notice;
 use common::wire::order::OrderState;
 
-use super::{TestNotice, decision, order};
+use super::{SOON, TestNotice, decision, order};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -56,11 +56,17 @@ async fn a_start_that_moves_is_told_of_again_and_a_withdrawn_product_never() {
     test.people(1).await;
     let mut moved = test.product(7, 4);
     let mut withdrawn = test.product(8, 10);
-    for product in [&moved, &withdrawn] {
-        test.tell(product).await;
-        test.subscribe(1, product.product_id.0).await;
-    }
-    // Its five minutes had begun before anybody had asked: nobody is told of them.
+    test.tell(&moved).await;
+    test.tell(&withdrawn).await;
+    // Its five minutes begin before anybody has asked: nobody is told of them.
+    testkit::eventually(SOON, async || {
+        let begun = test.user.rows("sale WHERE product_id = 7 AND soon_told_for = starts_at").await;
+        anyhow::ensure!(begun == 1, "not looked at yet");
+        Ok(())
+    })
+    .await;
+    test.subscribe(1, 7).await;
+    test.subscribe(1, 8).await;
     moved.version = 2;
     moved.sale_start_time = test.product(7, 8).sale_start_time;
     withdrawn.version = 2;
