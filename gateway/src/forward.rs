@@ -95,7 +95,8 @@ impl Forward {
         // What broke it off, the layer that limits bodies says.
         let here = call.request.body_mut().arrive(SHORT_BYTES).await;
         let is_here = here.map_err(|_| Error::BodyUnreadable)?;
-        let permit = upstream.permit(route, is_here).await?;
+        let coming = call.request.body().progress().filter(|_| !is_here);
+        let permit = upstream.permit(route, coming).await?;
         let deadline = route.deadline.map(|deadline| deadline.min(self.deadline_max));
         let mut request = outgoing(call);
         if client.is_some() {
@@ -114,7 +115,7 @@ impl Forward {
             return Ok(self.tunnel(client, answer, (picked, permit)));
         }
         // The service has done its work: how fast the client takes the answer must not hold up others.
-        let permit = Some(permit).filter(|permit| !permit.is_turn());
+        let permit = Some(permit).filter(|permit| matches!(permit, Permit::Stream(_)));
         let held = Exchange { picked, line: Some(line), progress, worker: self.worker, _permit: permit };
         let is_live = deadline.is_none();
         let mut answer = incoming(answer)?.map(|body| Download::new(body, deadline, held).boxed_unsync());

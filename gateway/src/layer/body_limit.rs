@@ -51,6 +51,7 @@ impl<S: Next<Call>> Service<Call> for BodyLimit<S> {
             answer.await.map_err(|error| match progress.fault() {
                 Some(Fault::TooLarge) => Error::BodyTooLarge { max },
                 Some(Fault::TooSlow) => Error::BodyTooSlow,
+                Some(Fault::GaveWay) => Error::UpstreamBusy,
                 Some(Fault::Unreadable) => Error::BodyUnreadable,
                 None => error,
             })

@@ -1,12 +1,13 @@
 //! The services behind: their replicas, which of them is next, and how much each service may be asked at once.
 //!
 //! - [`replica`]: one process, how it does and the connections to it; `breaker`: when to leave it alone.
-//! - [`limit`]: how many requests a service takes at once.
+//! - [`limit`]: how many requests a service takes at once; [`uploads`]: how many long bodies are on their way to it.
 //! - [`watch`]: replicas come and go by their name, and say of themselves whether they are ready.
 
 mod breaker;
 pub mod limit;
 pub mod replica;
+pub mod uploads;
 pub mod watch;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,20 +21,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::retry::budget::{Budget as _, TpsBudget};
 
+use crate::body::Progress;
 use crate::config::Config;
 use crate::error::Error;
 use crate::routes::{Route, TABLE, To};
 use limit::{Limit, Turn};
 use replica::{Asked, Picked, Replica};
+use uploads::{Line, Uploads};
 
 /// Of so many requests, one may be sent a second time; and so many per second, where there are few.
 const RETRIES: f32 = 0.1;
 const RETRIES_MIN_PER_S: u32 = 5;
 /// Over this time.
 const RETRIES_OVER: Duration = Duration::from_secs(10);
-/// Long bodies on their way to one service at once. They cost it a connection and some memory while they arrive, and work
-/// only then.
-const UPLOADS_MAX: usize = 64;
 
 /// All services behind.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ pub struct Upstream {
     workers: usize,
     limit: Limit,
     streams: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
+    uploads: Uploads,
     retries: TpsBudget,
 }
 
@@ -97,8 +97,10 @@ pub struct Upstream {
 pub enum Permit {
     /// For what it can work on at once.
     Turn(Turn),
-    /// For a connection that the client holds for as long as it likes: a stream, or a long body.
-    Line(OwnedSemaphorePermit),
+    /// For a stream, for as long as the client likes.
+    Stream(OwnedSemaphorePermit),
+    /// For a long body, until it is answered.
+    Upload(Line),
 }
 
 impl Permit {
@@ -123,24 +125,26 @@ impl Upstream {
             workers: config.workers(),
             limit: Limit::new(config.upstream_in_flight_max, TABLE.len()),
             streams: Arc::new(Semaphore::new(config.streams_max)),
-            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            uploads: Uploads::default(),
             retries: TpsBudget::new(RETRIES_OVER, RETRIES_MIN_PER_S, RETRIES),
         })
     }
 
-    /// The right to ask; `is_here` when nothing of the request is still on its way. A turn is only for those, so that no
-    /// client holds one by being slow.
+    /// The right to ask; `coming` is the body where some of it is still on its way. A turn is only for what is here, so that
+    /// no client holds one by being slow.
     ///
     /// # Errors
     /// [`Error::UpstreamBusy`] when there is none to be had in time.
-    pub async fn permit(&self, route: &Route, is_here: bool) -> Result<Permit, Error> {
+    pub async fn permit(&self, route: &Route, coming: Option<Arc<Progress>>) -> Result<Permit, Error> {
         self.retries.deposit();
-        let lines = match (route.is_stream(), is_here) {
-            (true, _) => &self.streams,
-            (false, false) => &self.uploads,
-            (false, true) => return self.limit.turn(route.is_in()).await.map(Permit::Turn),
-        };
-        Arc::clone(lines).try_acquire_owned().map(Permit::Line).map_err(|_| Error::UpstreamBusy)
+        if route.is_stream() {
+            let stream = Arc::clone(&self.streams).try_acquire_owned();
+            return stream.map(Permit::Stream).map_err(|_| Error::UpstreamBusy);
+        }
+        match coming {
+            Some(body) => self.uploads.line(body).map(Permit::Upload).ok_or(Error::UpstreamBusy),
+            None => self.limit.turn(route.is_in()).await.map(Permit::Turn),
+        }
     }
 
     /// A request of the route with that number was answered after so long.

@@ -186,6 +186,44 @@ async fn whoever_is_slow_with_a_body_leaves_the_service_to_others() {
     stop.stop();
 }
 
+#[tokio::test]
+async fn long_bodies_that_trickle_give_way_to_one_that_does_not() {
+    let gate = Gate::start().await;
+    let long = vec![b'a'; 20 << 10];
+    let mut trickling = Vec::new();
+    // As many as a service takes.
+    for _ in 0..64 {
+        let mut socket = TcpStream::connect(gate.address).await.unwrap();
+        let head = format!("POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 1 << 20);
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(&long).await.unwrap();
+        trickling.push(socket);
+    }
+    testkit::eventually(LONG, async || {
+        let figures = gate.admin.get("/metrics").await?.body;
+        let are_there = figures.as_str().is_some_and(|text| text.contains("astraphe_gateway_in_flight 64"));
+        anyhow::ensure!(are_there, "not all are there");
+        Ok(())
+    })
+    .await;
+    testkit::eventually(LONG, async || {
+        let request = gate.http.request(Method::POST, "/api/auth/login").body(long.clone());
+        let status = request.send().await?.status();
+        anyhow::ensure!(status == 200, "{status}");
+        Ok(())
+    })
+    .await;
+    // One of them was enough.
+    let mut answers: futures::stream::FuturesUnordered<_> = trickling.iter_mut().map(read_all).collect();
+    let told = futures::StreamExt::next(&mut answers).await.unwrap();
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("\"upstream-busy\""), "{told}");
+    assert!(told.contains("retry-after: 1"), "{told}");
+    assert!(
+        futures::FutureExt::now_or_never(futures::StreamExt::next(&mut answers)).is_none(),
+        "a second one"
+    );
+}
+
 /// A service whose answer is larger than all buffers on the way.
 async fn verbose(stop: &Stop) -> http::Uri {
     let all = async || {

@@ -1,42 +1,35 @@
-//! Bodies in both directions. They are never collected: one piece is taken when the other side can take it.
+//! The body of a request: held to its route's size and to its time, and where another needs its line, to a pace.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use common::stop::Stop;
-use futures::future::BoxFuture;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use rand::Rng as _;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
-
-use crate::browser::Squeezed;
-use crate::socket::Busy;
-
-/// What breaks a body off.
-pub type Broken = Box<dyn std::error::Error + Send + Sync>;
-/// The body of an answer.
-pub type Body = UnsyncBoxBody<Bytes, Broken>;
-
-/// An answer's body that is already here.
-#[must_use]
-pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
-}
+use tokio::time::{Instant, Sleep, sleep};
 
 /// How far a request's body has come; shared with the layers that wait meanwhile.
-#[derive(Debug, Default)]
-pub struct Progress(Mutex<State>);
+#[derive(Debug)]
+pub struct Progress {
+    began: Instant,
+    state: Mutex<State>,
+}
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct State {
+    bytes: u64,
+    /// Whom to tell to look again; there while the client is waited for.
+    waiting: Option<Waker>,
     ended: Option<Instant>,
     fault: Option<Fault>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { began: Instant::now(), state: Mutex::default() }
+    }
 }
 
 /// Why a request's body was broken off.
@@ -48,20 +41,61 @@ pub enum Fault {
     /// Not there in time.
     #[error("the body is too slow")]
     TooSlow,
+    /// Slower than others, whom its service could not take beside it.
+    #[error("the body gave way to a quicker one")]
+    GaveWay,
     /// The client went away, or its framing is wrong.
     #[error("the body broke off")]
     Unreadable,
 }
 
 impl Progress {
-    fn state(&self) -> State {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, fault: Option<Fault>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        state.waiting = None;
         state.ended.get_or_insert_with(Instant::now);
         state.fault = state.fault.or(fault);
+    }
+
+    /// So many bytes have come.
+    pub(crate) fn came(&self, bytes: u64) {
+        let mut state = self.state();
+        state.waiting = None;
+        state.bytes += bytes;
+    }
+
+    /// Notes that the client is waited for; or says why not any longer.
+    pub(crate) fn wait(&self, cx: &Context<'_>) -> Option<Fault> {
+        let mut state = self.state();
+        if state.fault.is_none() {
+            state.waiting = Some(cx.waker().clone());
+        }
+        state.fault
+    }
+
+    /// Whether the client is waited for, and not the service.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        self.state().waiting.is_some()
+    }
+
+    /// Bytes per second until now.
+    #[must_use]
+    pub fn pace(&self) -> f64 {
+        self.state().bytes as f64 / self.began.elapsed().as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// Breaks it off for a quicker one.
+    pub fn give_way(&self) {
+        let mut state = self.state();
+        state.fault = state.fault.or(Some(Fault::GaveWay));
+        if let Some(waiting) = state.waiting.take() {
+            waiting.wake();
+        }
     }
 
     /// When the body had arrived, or was given up.
@@ -167,6 +201,7 @@ impl Coming {
                         Some(limits) if limits.left < size => Fault::TooLarge,
                         Some(limits) => {
                             limits.left -= size;
+                            limits.progress.came(size);
                             return Poll::Ready(Some(Ok(data)));
                         }
                         None => return Poll::Ready(Some(Ok(data))),
@@ -178,13 +213,16 @@ impl Coming {
                     return Poll::Ready(None);
                 }
                 // Only here is it the client who is slow, and not the service.
-                Poll::Pending => match &mut self.limits {
-                    Some(limits) => {
-                        ready!(limits.until.as_mut().poll(cx));
-                        Fault::TooSlow
+                Poll::Pending => {
+                    let Some(limits) = &mut self.limits else { return Poll::Pending };
+                    match limits.until.as_mut().poll(cx) {
+                        Poll::Ready(()) => Fault::TooSlow,
+                        Poll::Pending => match limits.progress.wait(cx) {
+                            Some(fault) => fault,
+                            None => return Poll::Pending,
+                        },
                     }
-                    None => return Poll::Pending,
-                },
+                }
             };
             self.end(Some(fault));
             return Poll::Ready(Some(Err(fault)));
@@ -232,157 +270,5 @@ impl Drop for Coming {
     fn drop(&mut self) {
         // hyper does not ask again once it has all bytes of a known length.
         self.end(None);
-    }
-}
-
-/// The body of a service's answer. `held` is given back at its end.
-pub struct Download<H: Held> {
-    inner: Incoming,
-    pause_max: Option<Duration>,
-    pause: Option<Pin<Box<Sleep>>>,
-    is_whole: bool,
-    held: H,
-}
-
-/// What an answer holds until its end.
-pub trait Held: Unpin {
-    /// The answer has ended; `is_whole` when nothing is missing of it.
-    fn end(&mut self, is_whole: bool);
-}
-
-impl<H: Held> Download<H> {
-    /// A body that may pause for `pause_max`, when it has to come on at all.
-    pub fn new(inner: Incoming, pause_max: Option<Duration>, held: H) -> Self {
-        Self { inner, pause_max, pause: None, is_whole: false, held }
-    }
-}
-
-impl<H: Held> Drop for Download<H> {
-    fn drop(&mut self) {
-        // hyper does not ask again once it has all bytes of a known length.
-        let is_whole = self.is_whole || self.inner.is_end_stream();
-        self.held.end(is_whole);
-    }
-}
-
-impl<H: Held> hyper::body::Body for Download<H> {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = &mut *self;
-        loop {
-            match Pin::new(&mut this.inner).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.pause = None;
-                    if frame.is_data() {
-                        return Poll::Ready(Some(Ok(frame)));
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
-                Poll::Ready(None) => {
-                    this.is_whole = true;
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => {
-                    let Some(max) = this.pause_max else { return Poll::Pending };
-                    let pause = this.pause.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + max)));
-                    ready!(pause.as_mut().poll(cx));
-                    return Poll::Ready(Some(Err("the service stopped in the middle of its answer".into())));
-                }
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-/// An event stream, which the gateway's own stop ends between two events, with the request to come again soon: to
-/// whoever takes the gateway's place. Not all at once, so each is told another time.
-pub struct Live {
-    inner: Body,
-    stop: BoxFuture<'static, ()>,
-    /// Whether an event has just ended, or none has begun.
-    is_between: bool,
-    has_ended: bool,
-}
-
-/// Clients come again this much later, in ms.
-const RETRY_MS: std::ops::Range<u32> = 500..3_000;
-
-impl Live {
-    /// `inner` until `stop`.
-    pub fn new(inner: Body, stop: Stop) -> Self {
-        let stop = Box::pin(async move { stop.stopped().await });
-        Self { inner, stop, is_between: true, has_ended: false }
-    }
-}
-
-impl hyper::body::Body for Live {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if self.has_ended {
-            return Poll::Ready(None);
-        }
-        if self.is_between && self.stop.as_mut().poll(cx).is_ready() {
-            self.has_ended = true;
-            self.inner = full(Bytes::new());
-            let last = format!("retry: {}\n\n", rand::rng().random_range(RETRY_MS));
-            return Poll::Ready(Some(Ok(Frame::data(last.into()))));
-        }
-        let polled = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(Ok(frame)) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            self.is_between = data.ends_with(b"\n\n") || data.ends_with(b"\r\n\r\n");
-        }
-        Poll::Ready(polled)
-    }
-}
-
-/// The body of any answer, for which its connection is busy until it ends.
-pub struct Reply {
-    inner: Squeezed,
-    _busy: Busy,
-}
-
-impl Reply {
-    /// Holds `busy` for as long as `inner` lasts.
-    pub fn new(inner: Squeezed, busy: Busy) -> Self {
-        Self { inner, _busy: busy }
-    }
-}
-
-impl hyper::body::Body for Reply {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
