@@ -10,6 +10,7 @@ mod dead_letters;
 mod image;
 mod import;
 mod like;
+mod outage;
 mod rush;
 mod search;
 mod seller;

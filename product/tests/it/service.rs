@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser as _;
 use common::clock::Clock;
+use common::config::Kafka;
 use common::kafka::producer::{Outgoing, Producer};
 use common::redis::Connections;
 use common::stop::Stop;
@@ -174,6 +175,11 @@ impl Service {
             "images": [],
             "queue": {"count": 50, "intervalS": 10},
         })
+    }
+
+    /// Broker and names.
+    pub(crate) fn kafka(&self) -> &Kafka {
+        &self.config.kafka
     }
 
     /// Its Redis.

@@ -3,7 +3,9 @@ use std::collections::HashSet;
 use common::wire::event::{Outcome, Refusal, Settle, StockCommand};
 use common::wire::id::{OrderId, ProductId, UserId};
 use common::wire::token::Role;
+use product::stock::copy;
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use testkit::eventually;
 
 use crate::service::{PATIENCE, Service};
@@ -247,4 +249,23 @@ async fn a_seller_adds_and_takes_units_through_the_log() {
     assert_eq!(service.number("SELECT count(*) FROM stock_adjustment").await, 3);
     let page = seller.get(&format!("/api/products/{product}")).await.unwrap().expect(200).body;
     assert_eq!(page["stock"], 10);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_cut_is_not_taken_for_the_whole() {
+    let url = format!("{}/postgres", testkit::servers().postgres);
+    for cut in
+        ["1 / (9000 - n)", "CASE n WHEN 9000 THEN pg_terminate_backend(pg_backend_pid())::int ELSE n END"]
+    {
+        let mut db = PgConnection::connect(&url).await.unwrap();
+        let statement =
+            format!("COPY (SELECT {cut} FROM generate_series(1, 100000) AS n) TO STDOUT (FORMAT binary)");
+        let mut rows = 0;
+        let copied = copy::rows(&mut db, &statement, |row| {
+            rows += 1;
+            row.fixed::<4>().map(drop)
+        })
+        .await;
+        assert!(copied.is_err() && rows > 0, "{copied:?} after {rows} rows");
+    }
 }
