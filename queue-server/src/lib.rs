@@ -47,6 +47,7 @@ pub async fn serve(listener: TcpListener, config: Config, stop: Stop) -> anyhow:
     stop.spawn("limits", limits::sweep(app.clone()));
     stop.spawn("adapt", adapt::run(app.clone()));
     stop.spawn("relay", relay::run(app.clone()));
+    stop.spawn("marks", relay::mark(app.clone()));
     stop.spawn("inputs", room::events::run(app));
     common::http::serve(listener, router, stop.clone()).await;
     stop.drained().await;

@@ -9,8 +9,8 @@
 //! | `queue:{relay}:read` | hash: partition of the topic → offset up to which the places below are complete |
 //! | `queue:{relay}:at:<product>` | where the product's last record stands, `<partition>:<offset>`; kept 30 days |
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -29,6 +29,10 @@ const READ: &str = "queue:{relay}:read";
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 /// Rooms whose announcement is remembered here.
 const ANNOUNCED_MAX: u64 = 100_000;
+/// Rooms that one script puts on the list: some hundred µs.
+const MARKED_MAX: usize = 1_000;
+/// Rooms that one round takes off the list.
+const FORGOTTEN_MAX: i64 = 500;
 /// A room that nobody announced for so long gets no steps: an announcement counts for 10 s, and a step that
 /// takes longer than 2 s after it has failed.
 const IDLE: Duration = Duration::from_secs(60);
@@ -45,12 +49,15 @@ pub(crate) struct Logs {
     redis: Connections,
     scripts: Arc<Scripts>,
     announced: Cache<ProductId, ()>,
+    /// Rooms that took a step here since the last [`mark`](Logs::mark).
+    stepped: Arc<Mutex<HashSet<ProductId>>>,
 }
 
 #[derive(Debug)]
 struct Scripts {
     announce: Script,
     rooms: Script,
+    idle: Script,
     forget: Script,
     lease: Script,
     release: Script,
@@ -61,10 +68,10 @@ struct Scripts {
 /// The rooms that are listed.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    /// All of them.
-    pub(super) all: Vec<ProductId>,
-    /// Those whose last step is long ago.
-    pub(super) idle: Vec<ProductId>,
+    /// Redis's clock at this look, in ms since 1970.
+    pub(super) now: i64,
+    /// Those announced since the moment asked for.
+    pub(super) announced: Vec<ProductId>,
 }
 
 /// Entries of a room's stream in their order: their ids, and the steps that each holds.
@@ -88,6 +95,7 @@ impl Logs {
         let scripts = Scripts {
             announce: Script::new(include_str!("lua/announce.lua")),
             rooms: Script::new(include_str!("lua/rooms.lua")),
+            idle: Script::new(include_str!("lua/idle.lua")),
             forget: Script::new(include_str!("lua/forget.lua")),
             lease: Script::new(include_str!("lua/lease.lua")),
             release: Script::new(include_str!("lua/release.lua")),
@@ -95,24 +103,56 @@ impl Logs {
             tend: Script::new(include_str!("lua/tend.lua")),
         };
         let announced = Cache::builder().max_capacity(ANNOUNCED_MAX).time_to_live(ANNOUNCE_EVERY).build();
-        Self { redis, scripts: Arc::new(scripts), announced }
+        Self { redis, scripts: Arc::new(scripts), announced, stepped: Arc::default() }
     }
 
     /// Says that a room is about to get steps. Must come before them: what is not listed is not read.
     pub(crate) async fn announce(&self, product: ProductId) -> anyhow::Result<()> {
         if self.announced.get(&product).await.is_none() {
-            let _: i64 = self.run(&self.scripts.announce, vec![ROOMS.into()], vec![product.0.into()]).await?;
-            self.announced.insert(product, ()).await;
+            self.list(&[product]).await?;
         }
         Ok(())
     }
 
-    /// The rooms that may have steps which the topic does not.
-    pub(super) async fn rooms(&self) -> anyhow::Result<Rooms> {
-        let answer: Value = self.run(&self.scripts.rooms, vec![ROOMS.into()], vec![ms(IDLE)]).await?;
-        let lists: Vec<Vec<i64>> = answer.convert().context("the list of rooms")?;
-        let mut lists = lists.into_iter().map(|list| list.into_iter().map(ProductId).collect());
-        Ok(Rooms { all: lists.next().unwrap_or_default(), idle: lists.next().unwrap_or_default() })
+    /// Notes that a room has got a step, for the next [`mark`](Self::mark).
+    pub(crate) fn stepped(&self, product: ProductId) {
+        self.stepped.lock().unwrap_or_else(PoisonError::into_inner).insert(product);
+    }
+
+    /// Announces the rooms that took steps here, so that the relay reads them now. Those of an instance that dies
+    /// before, and of a mark that fails, it finds when it next looks at all that are listed.
+    pub(super) async fn mark(&self) -> anyhow::Result<()> {
+        let stepped = std::mem::take(&mut *self.stepped.lock().unwrap_or_else(PoisonError::into_inner));
+        let stepped: Vec<_> = stepped.into_iter().collect();
+        for some in stepped.chunks(MARKED_MAX) {
+            self.list(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn list(&self, products: &[ProductId]) -> anyhow::Result<()> {
+        let args = products.iter().map(|product| product.0.into()).collect();
+        let _: i64 = self.run(&self.scripts.announce, vec![ROOMS.into()], args).await?;
+        for product in products {
+            self.announced.insert(*product, ()).await;
+        }
+        Ok(())
+    }
+
+    /// The rooms announced since a moment of Redis's clock, in ms; since 0, all that may have steps which the topic does
+    /// not.
+    pub(super) async fn rooms(&self, since: i64) -> anyhow::Result<Rooms> {
+        let args = vec![since.into()];
+        let (now, announced): (i64, Vec<i64>) =
+            self.run(&self.scripts.rooms, vec![ROOMS.into()], args).await?;
+        Ok(Rooms { now, announced: announced.into_iter().map(ProductId).collect() })
+    }
+
+    /// Some of the rooms whose last step is long ago.
+    pub(super) async fn idle(&self) -> anyhow::Result<Vec<ProductId>> {
+        let args = vec![ms(IDLE), FORGOTTEN_MAX.into()];
+        let idle: Vec<i64> = self.run(&self.scripts.idle, vec![ROOMS.into()], args).await?;
+        Ok(idle.into_iter().map(ProductId).collect())
     }
 
     /// Takes an idle room off the list, and all that was sent out of its stream.

@@ -5,21 +5,22 @@
 //! - `chains`: the topic's side: where each chain ends, and its next records.
 //!
 //! One instance at a time holds the lease and works; the others look every second whether it is free. The lease only
-//! saves work. What keeps two from writing is the topic's transactions: whoever begins fences the one before, and then
+//! saves work. A room is read when an instance says that it took a step, and with all others every few seconds: what an
+//! instance did that died before it could say so. Thousands of rooms in which nothing happens cost next to nothing. What keeps two from writing is the topic's transactions: whoever begins fences the one before, and then
 //! takes the end of every chain from the topic's own last records. So a relay that was frozen and wakes cannot fork a
 //! chain, one that dies between sending and trimming sends nothing twice, and nothing is dropped that is not sent.
 
 mod chains;
 pub(crate) mod logs;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use common::kafka;
 use common::kafka::chain::StreamId;
 use common::wire::event::QUEUE_EVENTS;
 use common::wire::id::ProductId;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -29,6 +30,8 @@ use logs::{Backlog, Logs, Page};
 
 /// Between two looks at the logs when nothing waited.
 const POLL: Duration = Duration::from_millis(50);
+/// Between two looks at all rooms that are listed.
+const LOOK_ALL: Duration = Duration::from_secs(5);
 /// Between two looks at the lease, of those who do not hold it.
 const LOOK: Duration = Duration::from_secs(1);
 /// The lease is renewed this often,
@@ -53,11 +56,22 @@ pub(crate) async fn run(app: App) {
         return;
     }
     let logs = app.store.logs().clone();
-    let mut relay = Relay { app, logs, holder: Uuid::now_v7().to_string(), rooms: HashMap::new() };
+    let holder = Uuid::now_v7().to_string();
+    let (unread, untended) = (HashSet::new(), HashSet::new());
+    let mut relay = Relay { app, logs, holder, rooms: HashMap::new(), unread, untended, seen: None };
     loop {
         relay.turn().await;
         if !relay.app.stop.pause(LOOK).await {
             break;
+        }
+    }
+}
+
+/// Says which rooms took steps here, until the stop.
+pub(crate) async fn mark(app: App) {
+    while app.stop.pause(POLL).await {
+        if let Err(error) = app.store.logs().mark().await {
+            tracing::debug!(error = format!("{error:#}"), "steps not announced");
         }
     }
 }
@@ -67,8 +81,14 @@ struct Relay {
     logs: Logs,
     /// Names this relay in the lease.
     holder: String,
-    /// What is known of the rooms that are tended.
+    /// What is known of the rooms that are listed.
     rooms: HashMap<ProductId, Progress>,
+    /// Those whose log has more than one look takes, or could not be read.
+    unread: HashSet<ProductId>,
+    /// Those of which something waits, or was sent since they were last tended.
+    untended: HashSet<ProductId>,
+    /// When all were last looked at, and Redis's clock at the last look of any kind.
+    seen: Option<(Instant, i64)>,
 }
 
 /// How far a room's log has been moved.
@@ -113,9 +133,13 @@ impl Relay {
 
     async fn lead(&mut self) -> anyhow::Result<()> {
         // What waits is counted also while the broker cannot be reached.
+        self.untended.extend(self.rooms.keys());
         self.tend().await;
         let mut chains = Chains::open(&self.app.config.kafka, &self.logs, &self.holder).await?;
         self.rooms.clear();
+        self.unread.clear();
+        self.untended.clear();
+        self.seen = None;
         let mut tended = Instant::now();
         loop {
             if !self.pass(&mut chains).await? {
@@ -164,8 +188,8 @@ impl Relay {
         &mut self,
         chains: &mut Chains,
     ) -> anyhow::Result<anyhow::Result<(Vec<(ProductId, Page)>, bool)>> {
-        let rooms = match self.logs.rooms().await {
-            Ok(rooms) => rooms.all,
+        let rooms = match self.look().await {
+            Ok(rooms) => rooms,
             Err(error) => return Ok(Err(error)),
         };
         for product in &rooms {
@@ -182,24 +206,40 @@ impl Relay {
         let mut waiting = Vec::new();
         for (product, page) in join_all(pages).await {
             match page {
-                Ok(page) if page.is_empty() => {}
-                Ok(page) => waiting.push((product, page)),
+                Ok(page) if page.is_empty() => continue,
+                Ok(page) => {
+                    if page.len() == most {
+                        self.unread.insert(product);
+                    }
+                    waiting.push((product, page));
+                }
                 // The others go on; this one's lag rises and wakes somebody.
                 Err(error) => {
-                    tracing::error!(product = product.0, error = format!("{error:#}"), "a log waits")
+                    tracing::error!(product = product.0, error = format!("{error:#}"), "a log waits");
+                    self.unread.insert(product);
                 }
             }
+            self.untended.insert(product);
         }
         let is_more = waiting.iter().any(|(_, page)| page.len() == most);
         Ok(Ok((waiting, is_more)))
     }
 
-    /// Trims what was sent, counts what was not, and forgets rooms that have ended.
+    /// The rooms to read now.
+    async fn look(&mut self) -> anyhow::Result<Vec<ProductId>> {
+        let looked_at_all = self.seen.filter(|(when, _)| when.elapsed() < LOOK_ALL);
+        let (when, since) = looked_at_all.unwrap_or_else(|| (Instant::now(), 0));
+        let rooms = self.logs.rooms(since).await?;
+        self.seen = Some((when, rooms.now));
+        self.unread.extend(rooms.announced);
+        Ok(self.unread.drain().collect())
+    }
+
+    /// Trims what was sent, and counts what was not, of all rooms that anything has happened in.
     async fn tend(&mut self) {
-        let rooms = self
-            .rooms
-            .iter()
-            .map(async |(product, room)| (*product, *room, self.logs.tend(*product, room.last).await));
+        let rooms = self.untended.iter().filter_map(|product| Some((*product, *self.rooms.get(product)?)));
+        let rooms =
+            rooms.map(async |(product, room)| (product, room, self.logs.tend(product, room.last).await));
         let (mut lag, mut age_ms) = (0, 0);
         for (product, mut room, backlog) in join_all(rooms).await {
             match backlog {
@@ -207,6 +247,9 @@ impl Relay {
                     lag += room.count(backlog);
                     age_ms = age_ms.max(backlog.age_ms);
                     self.rooms.insert(product, room);
+                    if !backlog.waits {
+                        self.untended.remove(&product);
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(product = product.0, error = format!("{error:#}"), "log not trimmed")
@@ -220,11 +263,14 @@ impl Relay {
         }
     }
 
+    /// Takes rooms off the list that have ended, or in which nothing happens.
     async fn forget(&mut self) -> anyhow::Result<()> {
-        for product in self.logs.rooms().await?.idle {
-            if let Some(room) = self.rooms.get(&product)
-                && self.logs.forget(product, room.last).await?
-            {
+        let idle = self.logs.idle().await?;
+        let known = idle.into_iter().filter_map(|product| Some((product, self.rooms.get(&product)?.last)));
+        let gone =
+            known.map(async |(product, last)| anyhow::Ok((product, self.logs.forget(product, last).await?)));
+        for (product, is_gone) in try_join_all(gone).await? {
+            if is_gone {
                 self.rooms.remove(&product);
             }
         }

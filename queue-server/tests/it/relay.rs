@@ -8,7 +8,7 @@ use common::kafka::reader::{Offsets, Reader};
 use common::redis::Script;
 use common::stop::Stop;
 use common::wire::event::{QUEUE_EVENTS, QueueSteps};
-use common::wire::id::{ProductId, UserId};
+use common::wire::id::ProductId;
 use common::wire::queue::Step;
 use queue_server::Config;
 use testkit::kafka::Kafka as Broker;
@@ -21,6 +21,7 @@ use crate::shop::{PRODUCT, SOON, Shop, sale, sale_to_come};
 const REPLACED: Duration = Duration::from_secs(10);
 const LOG: &str = "room:{7}:log";
 const LEASE: &str = "queue:{relay}:lease";
+const ROOMS: &str = "queue:{relay}:rooms";
 
 /// One instance with a life of its own.
 struct Instance(Stop);
@@ -62,14 +63,16 @@ async fn script<T: common::redis::FromValue>(
     Script::new(text).run(&shop.redis, keys, args.iter().map(|arg| (*arg).into()).collect()).await.unwrap()
 }
 
-/// Puts registrations into the room's log as its scripts do, at the end or under old ids.
+/// Puts registrations into the room's log as its scripts do, at the end or under old ids, and says so as an instance
+/// does.
 async fn add(shop: &Shop, tickets: std::ops::Range<i64>, id: &str) {
     const ADD: &str = "for ticket = ARGV[2], ARGV[3] - 1 do
         redis.call('XADD', KEYS[1], ARGV[1], 'step', 'joined', 'at', 1, 'user', ticket, 'ticket', ticket) end
+        local time = redis.call('TIME')
+        redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[4])
         return 1";
-    shop.store.place(PRODUCT, UserId(1)).await.unwrap();
     let (from, to) = (tickets.start.to_string(), tickets.end.to_string());
-    let _: i64 = script(shop, ADD, &[LOG], &[id, &from, &to]).await;
+    let _: i64 = script(shop, ADD, &[LOG, ROOMS], &[id, &from, &to, "7"]).await;
 }
 
 /// The room's steps as the topic has them; the chain must be whole.

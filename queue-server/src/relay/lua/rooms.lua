@@ -1,8 +1,7 @@
--- The rooms whose logs are to be read, and those among them that nobody has announced for a while.
+-- The rooms whose logs are to be read.
 --
--- KEYS: 1 the list, as in announce.lua. ARGV: 1 that while, in ms.
--- Returns { products, products not announced meanwhile }. O(n) in the rooms listed.
+-- KEYS: 1 the list, as in announce.lua. ARGV: 1 since when they were announced, in ms since 1970; that moment counts.
+-- Returns { now, products }. O(log n + m) in the rooms listed, and in those announced since then.
 
 local time = redis.call('TIME')
-local since = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]
-return { redis.call('ZRANGE', KEYS[1], 0, -1), redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', since) }
+return { time[1] * 1000 + math.floor(time[2] / 1000), redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], '+inf') }

@@ -355,9 +355,22 @@ impl Store {
     }
 
     async fn step(&self, script: &Script, product: ProductId, args: Vec<Value>) -> anyhow::Result<Reply> {
+        self.step_with(script, product, keys(product).into(), args).await
+    }
+
+    /// A step that touches keys beside the room's.
+    async fn step_with(
+        &self,
+        script: &Script,
+        product: ProductId,
+        keys: Vec<String>,
+        args: Vec<Value>,
+    ) -> anyhow::Result<Reply> {
         self.logs.announce(product).await?;
-        let reply: Value = script.run(&self.redis, keys(product).into(), args).await?;
-        Ok(Reply(reply.into_array()))
+        let reply = script.run::<Value>(&self.redis, keys, args).await;
+        // Also when the answer was lost: the step may have been taken.
+        self.logs.stepped(product);
+        Ok(Reply(reply?.into_array()))
     }
 }
 

@@ -183,9 +183,7 @@ impl Store {
         keys.extend(["pass-epoch", "pass-denied"].map(|name| format!("{name}:{{{product}}}")));
         let mut args = opening(asker);
         args.push(user.map_or(Value::from(""), |user| user.0.into()));
-        self.logs.announce(product).await?;
-        let reply: Value = self.operator.revoke.run(&self.redis, keys, args).await?;
-        Reply(reply.into_array()).operated(Reply::revoked)
+        self.step_with(&self.operator.revoke, product, keys, args).await?.operated(Reply::revoked)
     }
 
     /// The line from the ticket after `after` on, `most` people at most, and whether there are more. `None`: the product
