@@ -1,11 +1,13 @@
 //! Pictures: uploaded before a product is saved, kept in an object store, and referred to by their keys.
 //!
-//! - [`picture`]: recognises, reads and writes them anew: three sizes without metadata.
+//! - [`picture`]: recognises, reads and writes them anew: three sizes without metadata. `avif`: that format, in `boxes`.
 //! - [`objects`]: where they are kept. [`store`]: which there are, and which are wanted.
 //! - [`http`]: uploading and serving. [`collect`]: those that no product refers to go after a day.
 //!
 //! A key is the SHA-256 of what was uploaded, so the same picture has the same key, and what is behind a key never changes.
 
+mod avif;
+mod boxes;
 pub mod collect;
 pub mod http;
 pub mod objects;

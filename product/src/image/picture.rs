@@ -11,12 +11,14 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
 use serde::Deserialize;
 
+use super::avif;
+
 /// Bytes of an upload at most; the gateway lets no more through either.
 pub const UPLOAD_MAX_BYTES: usize = 10 << 20;
 /// Pixels of a side at most.
 const SIDE_MAX: u32 = 12_000;
 /// Pixels at most: what telephones take, and 160 MB while it is read (320 MB with 16 bits a channel).
-const PIXELS_MAX: u64 = 40_000_000;
+pub(super) const PIXELS_MAX: u64 = 40_000_000;
 /// Bytes that a decoder may take beside the pixels: a colour profile or a text that unpacks to more is left out or refused.
 const DECODER_MAX_BYTES: u64 = 64 << 20;
 /// Bytes of a file beyond those of its pixels at most: colour profiles, previews and notes fit in. What has more holds
@@ -76,11 +78,8 @@ pub struct Rendered {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// By its first bytes it is something else.
-    #[error("a JPEG, PNG or WebP picture")]
+    #[error("a JPEG, PNG, WebP or AVIF picture")]
     NotAPicture,
-    /// No decoder for it can be built here.
-    #[error("AVIF is not read yet: a JPEG, PNG or WebP picture")]
-    Avif,
     /// It would take too much memory.
     #[error("at most {SIDE_MAX} pixels a side and {PIXELS_MAX} in all; this one has {0} x {1}")]
     TooManyPixels(u32, u32),
@@ -111,31 +110,19 @@ pub fn render(upload: &[u8]) -> Result<Rendered, Refused> {
 /// Its kind, by its content: what the client says of it, and its name, count for nothing.
 fn recognise(upload: &[u8]) -> Result<ImageFormat, Refused> {
     match image::guess_format(upload) {
-        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => Ok(format),
-        Ok(ImageFormat::Avif) => Err(Refused::Avif),
+        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP | ImageFormat::Avif)) => {
+            Ok(format)
+        }
         _ => Err(Refused::NotAPicture),
     }
 }
 
 /// The pixels, upright, with 8 bits a channel; transparency only where there is some.
 fn read(upload: &[u8]) -> Result<DynamicImage, Refused> {
-    let broken = |_: ImageError| Refused::Broken;
-    let mut reader = ImageReader::with_format(Cursor::new(upload), recognise(upload)?);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(DECODER_MAX_BYTES);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(broken)?;
-    // The head says how large it will be; nothing is unpacked before.
-    let (width, height) = decoder.dimensions();
-    if width.max(height) > SIDE_MAX || u64::from(width) * u64::from(height) > PIXELS_MAX {
-        return Err(Refused::TooManyPixels(width, height));
-    }
-    if upload.len() as u64 > decoder.total_bytes() + BESIDE_MAX_BYTES {
-        return Err(Refused::TooMuchBeside);
-    }
-    let orientation = decoder.orientation().map_err(broken)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    picture.apply_orientation(orientation);
+    let picture = match recognise(upload)? {
+        ImageFormat::Avif => avif::read(upload)?,
+        format => unpack(upload, format)?,
+    };
     if picture.color().has_alpha() {
         let picture = picture.into_rgba8();
         if picture.pixels().any(|pixel| pixel.0[3] < u8::MAX) {
@@ -144,6 +131,29 @@ fn read(upload: &[u8]) -> Result<DynamicImage, Refused> {
         return Ok(DynamicImage::from(picture).into_rgb8().into());
     }
     Ok(picture.into_rgb8().into())
+}
+
+/// Holds what a head says against the limits, before anything is unpacked. `size` in pixels, `file` and `unpacked` in bytes.
+pub(super) fn check_size((width, height): (u32, u32), file: u64, unpacked: u64) -> Result<(), Refused> {
+    if width.max(height) > SIDE_MAX || u64::from(width) * u64::from(height) > PIXELS_MAX {
+        return Err(Refused::TooManyPixels(width, height));
+    }
+    if file > unpacked + BESIDE_MAX_BYTES { Err(Refused::TooMuchBeside) } else { Ok(()) }
+}
+
+/// The pixels, upright.
+fn unpack(upload: &[u8], format: ImageFormat) -> Result<DynamicImage, Refused> {
+    let broken = |_: ImageError| Refused::Broken;
+    let mut reader = ImageReader::with_format(Cursor::new(upload), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(DECODER_MAX_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    check_size(decoder.dimensions(), upload.len() as u64, decoder.total_bytes())?;
+    let orientation = decoder.orientation().map_err(broken)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
 }
 
 /// Never larger than it is.

@@ -62,6 +62,34 @@ fn bomb() -> Vec<u8> {
     [&[0x78, 0x9c][..], &block.repeat(64), &end].concat()
 }
 
+/// Made once by `avifenc` (libavif 0.11.1) from four fields, 64 x 48 pixels: red, green; blue, white.
+const AVIF: &[u8] = include_bytes!("pictures/four-420.avif");
+
+/// The same, which says that it has another size.
+fn avif_of(width: u32, height: u32) -> Vec<u8> {
+    let mut file = AVIF.to_vec();
+    let at = file.windows(4).position(|kind| kind == b"ispe").unwrap() + 8;
+    file[at..at + 8].copy_from_slice(&[width.to_be_bytes(), height.to_be_bytes()].concat());
+    file
+}
+
+/// The colours of the four fields of a picture, as far as they are no more than a little off.
+fn fields(picture: &DynamicImage) -> [&'static str; 4] {
+    let named = [
+        ("red", [200, 30, 30]),
+        ("green", [30, 160, 60]),
+        ("blue", [40, 60, 200]),
+        ("white", [240, 240, 240]),
+    ];
+    let rgb = picture.to_rgb8();
+    let (w, h) = (rgb.width(), rgb.height());
+    [(w / 4, h / 4), (3 * w / 4, h / 4), (w / 4, 3 * h / 4), (3 * w / 4, 3 * h / 4)].map(|(x, y)| {
+        let near =
+            |colour: [u8; 3]| rgb.get_pixel(x, y).0.iter().zip(colour).all(|(a, b)| a.abs_diff(b) <= 10);
+        named.iter().find(|(_, colour)| near(*colour)).map_or("something else", |(name, _)| name)
+    })
+}
+
 pub(crate) async fn upload(who: &Http, file: impl Into<reqwest::Body>) -> Answer {
     // What the client says of it counts for nothing.
     let request = who.request(Method::POST, "/api/images").header("content-type", "image/png").body(file);
@@ -151,14 +179,18 @@ async fn what_is_no_picture_is_refused_by_name_and_leaves_no_trace() {
     let bomb = bomb();
     let svg = br#"<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>"#.to_vec();
     let start = chunk(b"IDAT", &[0x78, 0x9c]);
-    let other = "a JPEG, PNG or WebP picture";
+    let other = "a JPEG, PNG, WebP or AVIF picture";
     let beside = "larger than its pixels";
     let cases = [
         ("nothing", Vec::new(), other),
         ("an SVG with a script", svg, other),
         ("a page", b"<!doctype html><script>alert(1)</script>".to_vec(), other),
         ("a GIF", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), other),
-        ("an AVIF", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf".to_vec(), "AVIF"),
+        ("the head of an AVIF", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf".to_vec(), "a whole picture"),
+        ("an AVIF of two pieces", include_bytes!("pictures/grid.avif").to_vec(), "a whole picture"),
+        ("an AVIF with sides of 100,000 pixels", avif_of(100_000, 1), "pixels a side"),
+        ("an AVIF of 144 megapixels", avif_of(12_000, 12_000), "40000000 in all"),
+        ("an AVIF that is larger than it says", avif_of(63, 48), "a whole picture"),
         ("half a picture", good[..good.len() / 2].to_vec(), "a whole picture"),
         ("a head alone", good[..16].to_vec(), "a whole picture"),
         ("pixels that unpack to 4 GiB", png(1, 1, &[chunk(b"IDAT", &bomb)]), beside),
@@ -247,4 +279,47 @@ async fn a_product_refers_to_pictures_that_are_there_and_others_go_after_a_day()
     let again = uploaded(&service, file(&picture(22, 22), ImageFormat::Png)).await;
     assert_eq!(again.key, orphan);
     assert!(is_there(&orphan, "small").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_avif_is_served_as_what_every_browser_shows() {
+    let service = Service::start().await;
+    let upright = ["red", "green", "blue", "white"];
+    for (file, size, expected) in [
+        (AVIF, (64, 48), upright),
+        (include_bytes!("pictures/lossless-444.avif"), (64, 48), upright),
+        // Limited range; the box turns it by a quarter against the clock.
+        (include_bytes!("pictures/turned-422.avif"), (48, 64), ["green", "white", "red", "blue"]),
+    ] {
+        let made = uploaded(&service, file.to_vec()).await;
+        assert_eq!((made.width, made.height), size);
+        let (kind, bytes) = served(&service, &made.key, "").await;
+        assert_eq!(
+            (kind.as_str(), fields(&image::load_from_memory(&bytes).unwrap())),
+            ("image/jpeg", expected)
+        );
+    }
+    // Ten bits, and a picture of its transparency.
+    let made = uploaded(&service, include_bytes!("pictures/glass-444-10.avif").to_vec()).await;
+    let (kind, bytes) = served(&service, &made.key, "").await;
+    let shown = image::load_from_memory(&bytes).unwrap();
+    assert_eq!((kind.as_str(), fields(&shown)), ("image/webp", upright));
+    let alpha = |x| shown.to_rgba8().get_pixel(x, 24).0[3];
+    assert_eq!((alpha(10), alpha(50)), (255, 100));
+}
+
+#[test]
+fn no_broken_avif_breaks_anything() {
+    use product::image::picture::render;
+    for end in 0..AVIF.len() {
+        assert!(render(&AVIF[..end]).is_err(), "cut at {end}");
+    }
+    // It may show something else, but it ends.
+    for at in 0..AVIF.len() {
+        for value in [0, 1, 0x7f, 0xff] {
+            let mut file = AVIF.to_vec();
+            file[at] = value;
+            render(&file).ok();
+        }
+    }
 }
