@@ -102,6 +102,6 @@ pub async fn withdraw(
 /// The product as the transaction leaves it, announced.
 async fn told(tx: &mut PgConnection, product: ProductId, stamp: Stamp) -> Result<Product, Error> {
     let product = store::find(tx, product).await?.ok_or(Error::UnknownProduct)?;
-    announce(tx, &product, stamp.at).await?;
+    announce(tx, [&product], stamp.at).await?;
     Ok(product)
 }

@@ -1,5 +1,7 @@
 //! Products in SQL.
 
+use std::collections::HashMap;
+
 use common::pg::OnConstraint as _;
 use common::wire::Time;
 use common::wire::id::{CompanyId, OptionId, ProductId, UserId};
@@ -89,49 +91,59 @@ async fn insert_options(
 /// # Errors
 /// The database's.
 pub async fn find(db: &mut PgConnection, product: ProductId) -> Result<Option<Product>, sqlx::Error> {
-    let Some(row) = sqlx::query_file!("src/catalog/sql/find.sql", product.0).fetch_optional(&mut *db).await?
-    else {
-        return Ok(None);
-    };
-    let options = options(db, product).await?;
-    let wishes = options.iter().map(|option| OptionWish {
-        option_name: option.option_name.clone(),
-        option_value: option.option_value.clone(),
-        option_price: option.option_price,
-    });
-    let fields = Fields {
-        product_name: row.product_name,
-        description: row.description,
-        original_price: Won(row.original_price),
-        discounted_price: Won(row.discounted_price),
-        options: wishes.collect(),
-        category_code: row.category_code,
-        sale_start_time: row.sale_start_time,
-        sale_end_time: row.sale_end_time,
-        sale_zone: row.sale_zone,
-        draft: row.state == SaleState::Draft.as_str(),
-        purchase_limit: row.purchase_limit.unsigned_abs(),
-        images: row.images,
-        queue: row.queue.0,
-    };
-    Ok(Some(Product {
-        product_id: ProductId(row.product_id),
-        company_id: CompanyId(row.company_id),
-        company_name: row.company_name,
-        seller_id: UserId(row.seller_id),
-        fields,
-        options,
-        initial_stock: row.initial_stock,
-        available: row.available,
-        version: row.version,
-        told: state(&row.state)?,
-        state_version: row.state_version,
-        price_version: row.price_version,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-        updated_by: UserId(row.updated_by),
-        deleted_at: row.deleted_at,
-    }))
+    Ok(find_all(db, &[product.0]).await?.pop())
+}
+
+/// Those of these products that there are, withdrawn or not, in no order.
+///
+/// # Errors
+/// The database's.
+pub async fn find_all(db: &mut PgConnection, products: &[i64]) -> Result<Vec<Product>, sqlx::Error> {
+    let rows = sqlx::query_file!("src/catalog/sql/find.sql", products).fetch_all(&mut *db).await?;
+    let mut options = options(db, products).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let options = options.remove(&row.product_id).unwrap_or_default();
+        let wishes = options.iter().map(|option| OptionWish {
+            option_name: option.option_name.clone(),
+            option_value: option.option_value.clone(),
+            option_price: option.option_price,
+        });
+        let fields = Fields {
+            product_name: row.product_name,
+            description: row.description,
+            original_price: Won(row.original_price),
+            discounted_price: Won(row.discounted_price),
+            options: wishes.collect(),
+            category_code: row.category_code,
+            sale_start_time: row.sale_start_time,
+            sale_end_time: row.sale_end_time,
+            sale_zone: row.sale_zone,
+            draft: row.state == SaleState::Draft.as_str(),
+            purchase_limit: row.purchase_limit.unsigned_abs(),
+            images: row.images,
+            queue: row.queue.0,
+        };
+        found.push(Product {
+            product_id: ProductId(row.product_id),
+            company_id: CompanyId(row.company_id),
+            company_name: row.company_name,
+            seller_id: UserId(row.seller_id),
+            fields,
+            options,
+            initial_stock: row.initial_stock,
+            available: row.available,
+            version: row.version,
+            told: state(&row.state)?,
+            state_version: row.state_version,
+            price_version: row.price_version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            updated_by: UserId(row.updated_by),
+            deleted_at: row.deleted_at,
+        });
+    }
+    Ok(found)
 }
 
 /// A state as it is stored.
@@ -143,15 +155,27 @@ pub fn state(text: &str) -> Result<SaleState, sqlx::Error> {
     known.ok_or_else(|| sqlx::Error::Decode(format!("sale state {text}").into()))
 }
 
-async fn options(db: &mut PgConnection, product: ProductId) -> Result<Vec<OptionView>, sqlx::Error> {
-    sqlx::query_as!(
-        OptionView,
-        r#"SELECT option_id AS "option_id: OptionId", option_name, option_value, option_price AS "option_price: Won"
-           FROM product_option WHERE product_id = $1 AND deleted_at IS NULL ORDER BY position"#,
-        product.0,
-    )
-    .fetch_all(db)
-    .await
+/// The options of products, in their order.
+async fn options(
+    db: &mut PgConnection,
+    products: &[i64],
+) -> Result<HashMap<i64, Vec<OptionView>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT product_id, option_id AS "option_id: OptionId", option_name, option_value,
+                  option_price AS "option_price: Won"
+           FROM product_option WHERE product_id = ANY($1) AND deleted_at IS NULL ORDER BY product_id, position"#,
+        products,
+    );
+    let mut options: HashMap<i64, Vec<OptionView>> = HashMap::new();
+    for row in rows.fetch_all(db).await? {
+        options.entry(row.product_id).or_default().push(OptionView {
+            option_id: row.option_id,
+            option_name: row.option_name,
+            option_value: row.option_value,
+            option_price: row.option_price,
+        });
+    }
+    Ok(options)
 }
 
 /// A product that was not withdrawn; nobody else changes it before the transaction ends.

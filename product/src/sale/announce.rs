@@ -11,14 +11,17 @@ use sqlx::PgConnection;
 use crate::app::SOURCE;
 use crate::catalog::Product;
 
-/// Writes both to the outbox.
+/// Writes both of these products to the outbox.
 ///
 /// # Errors
 /// The database's.
-pub async fn announce(tx: &mut PgConnection, product: &Product, now: Time) -> Result<(), sqlx::Error> {
-    if product.fields.draft {
-        return Ok(());
-    }
-    let (terms, snapshot) = (StockCommand::Terms(product.terms()), product.snapshot());
-    Letters::new(SOURCE, now).with(&[terms]).with(&[snapshot]).put(tx).await
+pub async fn announce<'a>(
+    tx: &mut PgConnection,
+    products: impl IntoIterator<Item = &'a Product>,
+    now: Time,
+) -> Result<(), sqlx::Error> {
+    let heard_of = products.into_iter().filter(|product| !product.fields.draft);
+    let (terms, snapshots): (Vec<_>, Vec<_>) =
+        heard_of.map(|product| (StockCommand::Terms(product.terms()), product.snapshot())).unzip();
+    Letters::new(SOURCE, now).with(&terms).with(&snapshots).put(tx).await
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use common::outbox::{Letters, Nudge};
 use common::stop::Stop;
 use common::wire::Time;
-use common::wire::id::ProductId;
 use sqlx::PgConnection;
 use sqlx::postgres::PgPool;
 
@@ -48,66 +47,69 @@ pub async fn run(pool: PgPool, clock: common::clock::Clock, nudge: Nudge, stop: 
 async fn tell(pool: &PgPool, now: Time) -> Result<(usize, bool), sqlx::Error> {
     let mut tx = pool.begin().await?;
     let due = due(&mut tx, now).await?;
-    let (mut told, mut imported) = (Vec::new(), false);
-    for product in &due {
-        let Some(mut product) = store::find(&mut tx, *product).await? else { continue };
-        if product.deleted_at.is_some() {
-            continue;
-        }
+    if due.is_empty() {
+        return Ok((0, false));
+    }
+    let mut products = store::find_all(&mut tx, &due).await?;
+    products.retain(|product| product.deleted_at.is_none());
+    let (mut imported, mut changed) = (Vec::new(), Vec::new());
+    for product in &mut products {
         let is_untold = product.state_version == 0;
-        if turn(&mut tx, &mut product, now).await? {
-            if is_untold {
-                announce(&mut tx, &product, now).await?;
-                imported = true;
-            } else {
-                told.push(product.snapshot());
-            }
+        let state = product.state(now);
+        if is_untold || state != product.told {
+            product.state_version += 1;
+            product.told = state;
+            if is_untold { &mut imported } else { &mut changed }.push(&*product);
         }
     }
-    Letters::new(SOURCE, now).with(&told).put(&mut tx).await?;
+    announce(&mut tx, imported.iter().copied(), now).await?;
+    let snapshots: Vec<_> = changed.iter().map(|product| product.snapshot()).collect();
+    Letters::new(SOURCE, now).with(&snapshots).put(&mut tx).await?;
+    let has_imported = !imported.is_empty();
+    note(&mut tx, &products, now).await?;
     tx.commit().await?;
-    Ok((due.len(), imported))
+    Ok((due.len(), has_imported))
 }
 
 /// Sales whose state may have changed, locked. What somebody else has locked comes later: the clock's by the next look,
 /// the stock's because its row stays.
-async fn due(tx: &mut PgConnection, now: Time) -> Result<Vec<ProductId>, sqlx::Error> {
+async fn due(tx: &mut PgConnection, now: Time) -> Result<Vec<i64>, sqlx::Error> {
     let by_clock = sqlx::query_scalar!(
-        r#"SELECT product_id AS "product_id: ProductId" FROM product
-           WHERE turns_at <= $1 ORDER BY turns_at LIMIT $2 FOR UPDATE SKIP LOCKED"#,
+        "SELECT product_id FROM product WHERE turns_at <= $1 ORDER BY turns_at LIMIT $2 FOR UPDATE SKIP LOCKED",
         now,
         BATCH,
     );
     let mut due = by_clock.fetch_all(&mut *tx).await?;
     let by_stock = sqlx::query_scalar!(
-        r#"SELECT product_id AS "product_id: ProductId" FROM product
-           WHERE product_id IN (SELECT product_id FROM stock_turn LIMIT $1) FOR UPDATE SKIP LOCKED"#,
+        "SELECT product_id FROM product
+         WHERE product_id IN (SELECT product_id FROM stock_turn LIMIT $1) FOR UPDATE SKIP LOCKED",
         BATCH,
     );
     let by_stock = by_stock.fetch_all(&mut *tx).await?;
-    let ids: Vec<i64> = by_stock.iter().map(|product| product.0).collect();
-    if !ids.is_empty() {
+    if !by_stock.is_empty() {
         // A batch that is committed from now on writes a row of its own.
-        sqlx::query!("DELETE FROM stock_turn WHERE product_id = ANY($1)", &ids).execute(tx).await?;
+        sqlx::query!("DELETE FROM stock_turn WHERE product_id = ANY($1)", &by_stock).execute(tx).await?;
     }
     due.extend(by_stock);
     Ok(due)
 }
 
-/// Notes the state of a locked product; returns whether it is another than the one told last, or was never told.
-async fn turn(tx: &mut PgConnection, product: &mut Product, now: Time) -> Result<bool, sqlx::Error> {
-    let state = product.state(now);
-    let is_new = state != product.told || product.state_version == 0;
-    product.state_version += i64::from(is_new);
-    product.told = state;
+/// Notes the states of locked products, and when they change next by the clock.
+async fn note(tx: &mut PgConnection, products: &[Product], now: Time) -> Result<(), sqlx::Error> {
+    let ids: Vec<_> = products.iter().map(|product| product.product_id.0).collect();
+    let states: Vec<_> = products.iter().map(|product| product.told.as_str().to_owned()).collect();
+    let versions: Vec<_> = products.iter().map(|product| product.state_version).collect();
+    let turns: Vec<_> = products.iter().map(|product| product.fields.turns_at(now)).collect();
     sqlx::query!(
-        "UPDATE product SET state = $2, state_version = $3, turns_at = $4 WHERE product_id = $1",
-        product.product_id.0,
-        state.as_str(),
-        product.state_version,
-        product.fields.turns_at(now),
+        "UPDATE product p SET state = n.state, state_version = n.version, turns_at = n.turns_at
+         FROM UNNEST($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[]) AS n(id, state, version, turns_at)
+         WHERE p.product_id = n.id",
+        &ids,
+        &states,
+        &versions,
+        &turns as &[Option<Time>],
     )
     .execute(tx)
     .await?;
-    Ok(is_new)
+    Ok(())
 }

@@ -1,4 +1,4 @@
--- One product with its company and what is available of it; before the stock stage has heard of it, that is what it
+-- Products with their companies and what is available of them; before the stock stage has heard of one, that is what it
 -- was registered with.
 SELECT p.product_id, p.company_id, c.company_name, c.user_id AS seller_id, p.category_code, p.product_name,
        p.description, p.original_price, p.discounted_price, p.initial_stock,
@@ -9,4 +9,4 @@ SELECT p.product_id, p.company_id, c.company_name, c.user_id AS seller_id, p.cat
 FROM product p
 JOIN company c USING (company_id)
 LEFT JOIN stock s USING (product_id)
-WHERE p.product_id = $1
+WHERE p.product_id = ANY($1)
