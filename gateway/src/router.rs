@@ -224,6 +224,22 @@ mod tests {
     }
 
     #[test]
+    fn what_shoppers_were_let_in_for_goes_first() {
+        let first = TABLE.iter().filter(|route| route.is_in());
+        let first: Vec<String> = first.map(|route| format!("{} {}", route.method, route.pattern)).collect();
+        assert_eq!(
+            first,
+            [
+                "GET /api/products/{id}",
+                "POST /api/queue/{productId}/token",
+                "POST /api/orders",
+                "POST /api/orders/{id}/cancel",
+                "POST /api/orders/{id}/payment",
+            ]
+        );
+    }
+
+    #[test]
     fn a_table_that_contradicts_itself_does_not_start() {
         let twice: &'static [Route] = Box::leak(Box::new([
             Route { method: Method::GET, ..*first() },

@@ -139,6 +139,8 @@ fn security(rule: Rule) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use common::wire::token::Role;
+
     use super::*;
 
     #[test]
@@ -156,6 +158,46 @@ mod tests {
             let is_served =
                 TABLE.iter().any(|route| route.pattern == path && route.method.as_str() == *method);
             assert!(is_served, "docs/API.md has a row for {method} {path}, which is not served");
+        }
+    }
+
+    /// What the manual calls those who may use a route of that rule.
+    fn called(route: &Route) -> &'static [&'static str] {
+        match route.rule {
+            Rule::Anyone | Rule::Visitor => {
+                &["anyone", "holder of a refresh token; anyone", "the provider (`toss`)", ""]
+            }
+            Rule::Login => &["logged in", "self", "owner", "owner; ADMIN", "shopper whose turn it is"],
+            Rule::Pass => &["access token for it; owner, ADMIN"],
+            Rule::AnyPass => &["access token for every product in it"],
+            Rule::Roles([Role::Admin]) => &["ADMIN"],
+            Rule::Roles([Role::Manager]) => &["ADMIN, MANAGER"],
+            Rule::Roles([Role::Seller]) => &[
+                "SELLER",
+                "SELLER, ADMIN",
+                "SELLER; its owner, ADMIN",
+                "owner, ADMIN",
+                "owner of the company, ADMIN",
+            ],
+            Rule::Roles([Role::Seller, Role::Manager]) => &["owner, ADMIN, MANAGER"],
+            Rule::Roles(_) => &[],
+        }
+    }
+
+    #[test]
+    fn the_manual_says_the_same_of_who_may_use_a_route() {
+        let manual = manual::read();
+        for route in TABLE.iter().filter(|route| is_described(route)) {
+            let who = manual.of(route).map_or("", |words| words.who);
+            // Of refunds it also says how much.
+            let who = who.replace(" (all that is left), ADMIN (also a part)", "; ADMIN");
+            assert!(
+                called(route).contains(&&*who),
+                "{} {}: {:?}, and to the manual {who:?}",
+                route.method,
+                route.pattern,
+                route.rule
+            );
         }
     }
 

@@ -11,6 +11,7 @@ mod gate;
 mod hygiene;
 mod identify;
 mod limits;
+mod log;
 mod matrix;
 mod overload;
 mod pages;

@@ -16,6 +16,7 @@ async fn nothing_hidden_in_a_body_becomes_a_request() {
     let length = HIDDEN.len();
     let chunked = format!("{length:x}\r\n{HIDDEN}\r\n0\r\n\r\n");
     let cl = format!("Content-Length: {}\r\n", chunked.len());
+    let lines = |body: &str| attack("Transfer-Encoding: chunked\r\n", body);
     let refused = [
         ("a coding that is not chunked", attack("Transfer-Encoding: gzip\r\n", &chunked)),
         ("chunked not last", attack("Transfer-Encoding: chunked, gzip\r\n", &chunked)),
@@ -41,6 +42,12 @@ async fn nothing_hidden_in_a_body_becomes_a_request() {
             "a chunk that is longer than it says",
             attack("Transfer-Encoding: chunked\r\n", &format!("1\r\n{HIDDEN}")),
         ),
+        ("a coding and a comma", attack("Transfer-Encoding: chunked,\r\n", &chunked)),
+        ("a chunk size that a line feed ends", lines(&format!("{length:x}\n{HIDDEN}\r\n0\r\n\r\n"))),
+        ("a chunk size that a return ends", lines(&format!("{length:x}\r{HIDDEN}\r\n0\r\n\r\n"))),
+        ("a chunk that a line feed ends", lines(&format!("{length:x}\r\n{HIDDEN}\n0\r\n\r\n"))),
+        ("an extension with a line feed", lines(&format!("{length:x};a\nb\r\n{HIDDEN}\r\n0\r\n\r\n"))),
+        ("an end that a line feed ends", lines(&format!("0\n\n{HIDDEN}"))),
     ];
     for (what, bytes) in refused {
         let answer = gate.raw(&bytes).await;
@@ -48,10 +55,13 @@ async fn nothing_hidden_in_a_body_becomes_a_request() {
         assert!(gate.log.all().is_empty(), "{what}: {:?}", gate.log.all());
     }
     // HTTP/1.0 knows no codings.
-    let old = format!("POST /api/auth/login HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}");
-    let answer = gate.raw(old).await;
-    assert!(answer.contains(" 400 "), "{answer}");
-    assert!(gate.log.all().is_empty());
+    for length in ["", &cl] {
+        let old =
+            format!("POST /api/auth/login HTTP/1.0\r\n{length}Transfer-Encoding: chunked\r\n\r\n{chunked}");
+        let answer = gate.raw(old).await;
+        assert!(answer.contains(" 400 "), "{answer}");
+        assert!(gate.log.all().is_empty());
+    }
 
     for (what, head) in [
         ("length, then coding", format!("{cl}Transfer-Encoding: chunked\r\n")),
@@ -59,6 +69,8 @@ async fn nothing_hidden_in_a_body_becomes_a_request() {
         ("a shorter length and a coding", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n".into()),
         ("the coding in capitals", "Transfer-Encoding: CHUNKED\r\n".into()),
         ("the coding with blanks", "Transfer-Encoding: \t chunked \t\r\n".into()),
+        ("a coding before it", "Transfer-Encoding: gzip, chunked\r\n".into()),
+        ("the coding twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n".into()),
     ] {
         gate.log.clear();
         let answer = gate.raw(attack(&format!("Connection: close\r\n{head}"), &chunked)).await;
@@ -68,6 +80,26 @@ async fn nothing_hidden_in_a_body_becomes_a_request() {
         assert_eq!(all[0].body, HIDDEN, "{what}: the coding wins");
         let framing = (all[0].header("content-length"), all[0].header("transfer-encoding"));
         assert_eq!(framing, (Some(&*length.to_string()), None), "{what}: one framing goes on");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_takes_its_body_along() {
+    let gate = Gate::start().await;
+    for before in [0, 200_000] {
+        let body = format!("{}{HIDDEN}", "a".repeat(before));
+        for (target, status) in [
+            ("POST /api/orders", "401"),
+            ("POST /api/nothing", "404"),
+            ("PATCH /api/auth/login", "405"),
+            ("POST /api//orders", "400"),
+        ] {
+            let head = format!("{target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+            let next = "GET /api/none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            let answers = gate.raw(format!("{head}{body}{next}")).await;
+            assert!(answers.starts_with(&format!("HTTP/1.1 {status}")), "{target}: {answers}");
+            assert!(gate.log.all().is_empty(), "{target}: {:?}", gate.log.all());
+        }
     }
 }
 
