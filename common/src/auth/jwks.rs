@@ -205,3 +205,129 @@ fn decode(jwks: &Jwks) -> anyhow::Result<Keys> {
     }
     Ok(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use axum::extract::State;
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What an issuer answers, and how often it was asked.
+    #[derive(Debug, Clone)]
+    struct Issuer(Arc<Mutex<(StatusCode, String)>>, Arc<AtomicUsize>);
+
+    impl Issuer {
+        async fn start(jwks: &Value, stop: &Stop) -> (Self, Source) {
+            let issuer = Self(Arc::new(Mutex::new((StatusCode::OK, jwks.to_string()))), Arc::default());
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/", listener.local_addr().unwrap());
+            let answer = async |State(Self(answer, asked)): State<Self>| {
+                asked.fetch_add(1, Ordering::SeqCst);
+                answer.lock().await.clone()
+            };
+            let router = axum::Router::new().route("/", get(answer)).with_state(issuer.clone());
+            stop.spawn("issuer", crate::http::serve(listener, router, stop.clone()));
+            (issuer, Source { url, http: reqwest::Client::new(), asked: Mutex::default() })
+        }
+
+        async fn answers(&self, status: StatusCode, body: &str) {
+            *self.0.lock().await = (status, body.to_owned());
+        }
+
+        fn asked(&self) -> usize {
+            self.1.load(Ordering::SeqCst)
+        }
+    }
+
+    fn published(kid: &str) -> Value {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x, "alg": "EdDSA", "use": "sig"}]})
+    }
+
+    fn set(source: Source) -> KeySet {
+        let (keys, removals) = (RwLock::default(), AtomicU64::new(0));
+        KeySet(Arc::new(Inner { source: Some(source), keys, removals }))
+    }
+
+    /// A name as keys have it.
+    fn name(letter: char) -> String {
+        letter.to_string().repeat(KID_LENGTH)
+    }
+
+    #[tokio::test]
+    async fn an_issuer_in_trouble_takes_no_keys_away() {
+        let stop = Stop::new();
+        let (issuer, source) = Issuer::start(&published(&name('a')), &stop).await;
+        let set = set(source);
+        let source = set.0.source.as_ref().unwrap();
+        assert!(set.fetch(source).await);
+        let good = published(&name('b')).to_string();
+        for (status, body) in [
+            (StatusCode::INTERNAL_SERVER_ERROR, good.as_str()),
+            (StatusCode::OK, ""),
+            (StatusCode::OK, "<html>"),
+            (StatusCode::OK, r#"{"keys": []}"#),
+            (StatusCode::OK, &good[..good.len() - 2]),
+            (StatusCode::OK, &good.replace("Ed25519", "P-256")),
+        ] {
+            issuer.answers(status, body).await;
+            assert!(!set.fetch(source).await, "{status} {body}");
+            assert!(set.key(&name('a')).await.is_ok(), "{status} {body}");
+            assert_eq!(set.removals(), 0);
+        }
+        issuer.answers(StatusCode::OK, &good).await;
+        assert!(set.fetch(source).await);
+        assert_eq!(set.removals(), 1);
+        assert!(set.key(&name('b')).await.is_ok() && set.key(&name('a')).await.is_err());
+        stop.stop();
+    }
+
+    #[tokio::test]
+    async fn many_who_need_a_new_key_cause_one_fetch_and_what_is_no_name_none() {
+        let stop = Stop::new();
+        let (issuer, source) = Issuer::start(&published(&name('a')), &stop).await;
+        let set = set(source);
+        for kid in ["", "a", "../a", &"a/".repeat(22)[..KID_LENGTH]] {
+            assert!(set.key(kid).await.is_err(), "{kid}");
+        }
+        assert_eq!(issuer.asked(), 0);
+        let kid = name('a');
+        let all = futures::future::join_all((0..100).map(|_| set.key(&kid))).await;
+        assert!(all.iter().all(Result::is_ok));
+        assert_eq!(issuer.asked(), 1);
+        // Others follow at once, and wait.
+        for letter in 'b'..='z' {
+            assert!(set.key(&name(letter)).await.is_err());
+        }
+        assert_eq!(issuer.asked(), 1);
+        stop.stop();
+    }
+
+    #[tokio::test]
+    async fn a_name_asked_for_in_vain_is_not_asked_for_again() {
+        let stop = Stop::new();
+        let (issuer, source) = Issuer::start(&published(&name('a')), &stop).await;
+        let set = set(source);
+        let source = set.0.source.as_ref().unwrap();
+        let cooled = async || source.asked.lock().await.fetched = None;
+        for (letter, asked) in [('b', 1), ('b', 1), ('c', 2), ('c', 2), ('b', 2)] {
+            assert!(set.key(&name(letter)).await.is_err());
+            assert_eq!(issuer.asked(), asked, "{letter}");
+            cooled().await;
+        }
+        // Where the issuer did not answer, nothing is known of the name.
+        issuer.answers(StatusCode::SERVICE_UNAVAILABLE, "").await;
+        for asked in [3, 4] {
+            assert!(set.key(&name('d')).await.is_err());
+            assert_eq!(issuer.asked(), asked);
+            cooled().await;
+        }
+        stop.stop();
+    }
+}
