@@ -76,21 +76,23 @@ impl Keys {
     /// Takes over what changes in the files, until the stop.
     pub(crate) async fn follow(self, stop: Stop) {
         while matches!(*self.source, Source::Files(_)) && stop.pause(EVERY).await {
-            match self.source.read() {
-                Ok(ring) if ring.jwks() != self.jwks() => {
-                    if let Err(error) = self.set.replace(&ring.jwks()).await {
-                        tracing::error!(error = format!("{error:#}"), "keys not taken over");
-                        continue;
-                    }
-                    let kid = ring.kid().to_owned();
-                    *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
-                    tracing::info!(kid, "keys have changed; this one signs");
-                }
-                Ok(_) => {}
-                // In the middle of a rotation, or worse: what is known goes on.
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "key files not read"),
+            // In the middle of a rotation, or worse: what is known goes on.
+            if let Err(error) = self.look().await {
+                tracing::warn!(error = format!("{error:#}"), "keys not taken over");
             }
         }
+    }
+
+    /// Takes over what has changed.
+    async fn look(&self) -> anyhow::Result<()> {
+        let ring = self.source.read()?;
+        if ring.jwks() != self.jwks() {
+            self.set.replace(&ring.jwks()).await?;
+            let kid = ring.kid().to_owned();
+            *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+            tracing::info!(kid, "keys have changed; this one signs");
+        }
+        Ok(())
     }
 }
 
@@ -158,4 +160,34 @@ fn put(from: &Path, to: &Path) -> anyhow::Result<()> {
         fs::rename(&new, to)
     };
     copy().with_context(|| format!("key file {}", to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_read_changes_nothing() {
+        let folder = std::env::temp_dir().join(format!("astraphe-keys-{}", uuid::Uuid::new_v4().simple()));
+        fs::create_dir_all(&folder).unwrap();
+        let files = ["a.pem", "b.pem", "c.pem"].map(|name| folder.join(name));
+        for file in &files {
+            SigningKey::generate(file).unwrap();
+        }
+        let keys = Keys::open(Source::Files(files[..2].to_vec())).unwrap();
+        let (before, whole) = (keys.jwks(), fs::read(&files[0]).unwrap());
+        for broken in [&b"garbage"[..], b"", &whole[..whole.len() / 2], &fs::read(&files[1]).unwrap()] {
+            fs::write(&files[0], broken).unwrap();
+            assert!(keys.look().await.is_err());
+            assert_eq!(keys.jwks(), before);
+        }
+        fs::remove_file(&files[0]).unwrap();
+        assert!(keys.look().await.is_err());
+        assert_eq!((keys.jwks(), keys.set().jwks().await), (before.clone(), before));
+        fs::rename(&files[2], &files[0]).unwrap();
+        keys.look().await.unwrap();
+        let kid = SigningKey::read(&files[0]).unwrap().kid().to_owned();
+        assert_eq!((&keys.jwks().keys[0].kid, &keys.set().jwks().await.keys[0].kid), (&kid, &kid));
+        fs::remove_dir_all(&folder).ok();
+    }
 }

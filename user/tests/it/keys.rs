@@ -98,19 +98,6 @@ async fn keys_move_on_while_the_service_runs_and_tokens_of_before_count() {
 }
 
 #[tokio::test]
-async fn a_broken_file_changes_nothing_while_the_service_runs() {
-    let files = Files::new();
-    files.rotate(&[]);
-    let user = TestUser::start_with(|config| config.identity_key_files = files.all.to_vec()).await;
-    let before = user.published().await;
-    std::fs::write(&files.all[0], "garbage").unwrap();
-    let (login, http) = user.person("sujin01").await;
-    http.get("/api/users/me").await.unwrap().expect(200);
-    assert_eq!(user.published().await, before);
-    assert!(!login.access_token.is_empty());
-}
-
-#[tokio::test]
 async fn keys_may_stand_in_the_environment() {
     let files = Files::new();
     files.rotate(&[]);
