@@ -1,9 +1,16 @@
 use std::collections::HashSet;
+use std::ops::Range;
 
-use common::wire::event::{Outcome, Refusal, Settle, StockCommand};
+use common::outbox::Nudge;
+use common::stop::Stop;
+use common::wire::event::{Outcome, Refusal, Settle, StockCommand, Terms};
 use common::wire::id::{OrderId, ProductId, UserId};
 use common::wire::token::Role;
+use product::metrics::Metrics;
 use product::stock::copy;
+use product::stock::lane::{Arrived, Handle, Lane, Stage};
+use product::stock::store::{self, Place};
+use prometheus::Registry;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use testkit::eventually;
@@ -140,6 +147,51 @@ async fn a_writer_whose_cursor_was_moved_loads_again_and_skips_what_is_decided()
     service.counts_are(product, [10, 8, 2, 0]).await;
     let held = "SELECT count(DISTINCT order_id) FROM reservation WHERE state = 'held'";
     assert_eq!(service.number(held).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_was_frozen_writes_nothing_when_it_wakes() {
+    let service = Service::start().await;
+    let (clock, stop) = (service.clock.clone(), Stop::new());
+    let (kafka, metrics) = (service.kafka().clone(), Metrics::register(&Registry::new()).unwrap());
+    let stage = Stage { pool: service.pg.clone(), kafka, clock, metrics, nudge: Nudge::default(), stop };
+    // A partition that the service itself does not read.
+    let (product, place) = (ProductId(77), Place { topic: "frozen".into(), partition: 99 });
+    let open = async || {
+        let cursor = store::cursor(&stage.pool, &place, 0).await.unwrap();
+        let (lane, handle) = Lane::new(stage.clone(), place.clone(), cursor);
+        stage.stop.spawn("lane", lane.run());
+        handle
+    };
+    let orders: Vec<_> = (0..3).map(|_| OrderId::new()).collect();
+    let reserve = |n: usize| service.reserve(product, orders[n], i64::try_from(n).unwrap());
+    let now = service.clock.now();
+    let (opens_at, closes_at) = (now - PATIENCE, now + PATIENCE);
+    let (version, price_version, purchase_limit, stock, by) = (1, 1, 1, 1, UserId(11));
+    let product_id = product;
+    let terms = Terms { product_id, version, price_version, purchase_limit, opens_at, closes_at, stock, by };
+    let release = StockCommand::Release(service.settle(product, orders[0], 0));
+    let log = [StockCommand::Terms(terms), reserve(0), reserve(1), release, reserve(2)];
+    let read = async |lane: &Handle, offsets: Range<usize>| {
+        for offset in offsets {
+            let (command, key) = (Ok(log[offset].clone()), product.to_string());
+            let offset = i64::try_from(offset).unwrap();
+            lane.records.send(Arrived { offset, command, key, bytes: Vec::new() }).await.unwrap();
+        }
+    };
+
+    let frozen = open().await;
+    read(&frozen, 0..2).await;
+    service.counts_are(product, [1, 0, 1, 0]).await;
+    let next = open().await;
+    read(&next, 2..4).await;
+    service.counts_are(product, [1, 1, 0, 0]).await;
+    // It goes on with what it had read before.
+    read(&frozen, 2..5).await;
+    service.counts_are(product, [1, 0, 1, 0]).await;
+    let told: Vec<_> = answers(&service, product, 3).await.into_iter().map(|(order, ..)| order).collect();
+    assert_eq!(told, orders, "each is answered once");
+    stage.stop.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
