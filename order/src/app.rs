@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::order::live::{self, Watchers};
 use crate::order::place::Placer;
+use crate::order::sold_out::SoldOut;
 use crate::order::{Step, rules};
 use crate::payment::provider::toss::Toss;
 use crate::product::Known;
@@ -39,6 +40,8 @@ pub struct App {
     pub nudge: Nudge,
     /// Places orders.
     pub placer: Placer,
+    /// Products that have no free unit.
+    pub sold_out: SoldOut,
     /// Who watches which order.
     pub watchers: Watchers,
     /// Figures.
@@ -53,6 +56,7 @@ impl App {
         self.nudge.now();
         live::tell(&self.watchers, steps);
         for step in steps {
+            self.sold_out.returned(&step.commands, self.clock.now());
             self.metrics.transitions_total.with_label_values(&[rules::name(step.to)]).inc();
             if let Some(waited) = step.stock_wait {
                 self.metrics.stock_wait_seconds.observe(waited.as_seconds_f64().max(0.0));

@@ -55,6 +55,7 @@ pub use config::Config;
 use app::App;
 use order::live::Watchers;
 use order::place::Placer;
+use order::sold_out::SoldOut;
 
 /// Topics whose dead letters are kept here. Those of the stock's commands the product service keeps.
 static LETTERS_OF: [Topic; 4] = [STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS, QUEUE_EVENTS];
@@ -94,6 +95,7 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
     let app = App {
         watchers: Watchers::new(stop.clone()),
         placer: Placer::new(pg.clone(), nudge.clone(), metrics.clone(), stop.clone()),
+        sold_out: SoldOut::default(),
         pg,
         clock: config.clock.clone(),
         verifier,

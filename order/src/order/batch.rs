@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::draft::Draft;
-use super::{FIRST_ATTEMPT, resend, store};
+use super::{FIRST_ATTEMPT, Step, resend, rules, store};
 use crate::idempotency::{Answer, Claim};
 
 /// An order that waits for being placed.
@@ -21,6 +21,8 @@ pub struct Wanted {
     pub claim: Claim,
     /// What its buyer is told.
     pub answer: Answer,
+    /// How it ends at once, where the stock need not be asked.
+    pub refused: Option<Step>,
 }
 
 /// What became of one order of a batch.
@@ -93,12 +95,15 @@ async fn take(tx: &mut PgConnection, tried: &[&Wanted]) -> Result<Taken, sqlx::E
     let statuses: Vec<i32> = tried.iter().map(|one| i32::from(one.answer.status.as_u16())).collect();
     let bodies: Vec<serde_json::Value> = tried.iter().map(|one| one.answer.body.clone()).collect();
     let times: Vec<Time> = tried.iter().map(|one| one.draft.order.created_at).collect();
+    let asks: HashSet<OrderId> =
+        tried.iter().filter(|one| one.refused.is_none()).map(|one| one.id()).collect();
     let holds =
         || tried.iter().flat_map(|one| one.draft.order.holds.iter().map(|hold| (&one.draft.order, hold)));
     let products: Vec<i64> = holds().map(|(_, hold)| hold.product.0).collect();
     let buyers: Vec<i64> = holds().map(|(order, _)| order.user.0).collect();
     let tickets: Vec<i64> = holds().map(|(_, hold)| hold.ticket.0).collect();
     let orders: Vec<Uuid> = holds().map(|(order, _)| order.id.0).collect();
+    let used: Vec<bool> = holds().map(|(order, _)| asks.contains(&order.id)).collect();
     let rows = sqlx::query_file!(
         "src/order/sql/claim.sql",
         &users,
@@ -112,6 +117,7 @@ async fn take(tx: &mut PgConnection, tried: &[&Wanted]) -> Result<Taken, sqlx::E
         &buyers,
         &tickets,
         &orders,
+        &used,
     )
     .fetch_all(tx)
     .await?;
@@ -153,18 +159,19 @@ async fn give_back(
     Ok(())
 }
 
-/// Stores new orders, whose keys and tickets are their own, and asks the stock for them.
+/// Stores new orders, whose keys and tickets are their own, and asks the stock for those that it has to decide.
 ///
 /// # Errors
 /// The database's.
-pub async fn insert(tx: &mut PgConnection, drafts: &[&Draft]) -> Result<(), sqlx::Error> {
-    let Some(first) = drafts.first() else { return Ok(()) };
-    let now = first.order.created_at;
-    let of_all = || drafts.iter().map(|draft| (draft.order.id.0, *draft));
+pub async fn insert(tx: &mut PgConnection, wanted: &[&Wanted]) -> Result<(), sqlx::Error> {
+    let Some(first) = wanted.first() else { return Ok(()) };
+    let now = first.draft.order.created_at;
+    let of_all = || wanted.iter().map(|one| (one.id().0, &one.draft));
     let lines = || {
         of_all().flat_map(|(id, draft)| draft.view.lines.iter().zip(1..).map(move |(line, n)| (id, n, line)))
     };
     let holds = || of_all().flat_map(|(id, draft)| draft.order.holds.iter().map(move |hold| (id, hold)));
+    let ends = || wanted.iter().filter_map(|one| one.refused.as_ref());
     sqlx::query_file!(
         "src/order/sql/place.sql",
         &of_all().map(|(id, _)| id).collect::<Vec<Uuid>>(),
@@ -188,12 +195,19 @@ pub async fn insert(tx: &mut PgConnection, drafts: &[&Draft]) -> Result<(), sqlx
         &holds().map(|(_, hold)| hold.ticket.0).collect::<Vec<i64>>(),
         &holds().map(|(_, hold)| hold.price_version).collect::<Vec<i64>>(),
         FIRST_ATTEMPT,
+        &ends().map(|end| end.event.order_id.0).collect::<Vec<Uuid>>(),
+        &ends().map(|end| rules::name(end.to).to_owned()).collect::<Vec<String>>(),
+        &ends().map(|end| end.event.seq).collect::<Vec<i64>>(),
+        &ends().map(|end| end.event.reason.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &ends().map(|end| end.cause.to_owned()).collect::<Vec<String>>(),
+        &ends().map(|end| end.by.to_string()).collect::<Vec<String>>(),
     )
     .execute(&mut *tx)
     .await?;
-    let commands: Vec<StockCommand> = drafts.iter().flat_map(|draft| draft.order.reserves()).collect();
-    let events: Vec<OrderChanged> =
-        drafts.iter().map(|draft| draft.order.event(None, draft.order.created_at)).collect();
+    let asking = wanted.iter().filter(|one| one.refused.is_none());
+    let commands: Vec<StockCommand> = asking.flat_map(|one| one.draft.order.reserves()).collect();
+    let placed = of_all().map(|(_, draft)| draft.order.event(None, draft.order.created_at));
+    let events: Vec<OrderChanged> = placed.chain(ends().map(|end| end.event.clone())).collect();
     store::tell(tx, &commands, &events, now).await
 }
 

@@ -1,11 +1,12 @@
 //! The stock's decisions come in.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::kafka::consumer::{Received, Source, consume};
 use common::stop::Stop;
 use common::wire::event::{Outcome, Refusal, StockDecided};
-use common::wire::id::OrderId;
+use common::wire::id::{OrderId, ProductId};
 use common::wire::order::OrderState;
 
 use super::rules::{self, Told};
@@ -33,8 +34,14 @@ pub async fn run(app: App, source: Source, stop: Stop) {
 /// The database's.
 pub async fn apply(app: &App, records: &[Received<StockDecided>]) -> anyhow::Result<()> {
     let told: Vec<Told> = records.iter().flat_map(|record| answers(&record.event)).collect();
+    // Of each product the last word counts.
+    let left: HashMap<ProductId, i64> =
+        records.iter().map(|record| (record.event.product_id, record.event.available)).collect();
     for part in told.chunks(ANSWERS_MAX) {
-        take(app, part).await?;
+        take(app, part, &left).await?;
+    }
+    for (product, available) in left {
+        app.sold_out.told(product, available, None);
     }
     Ok(())
 }
@@ -58,7 +65,7 @@ pub fn to_refund(steps: &[Step]) -> Vec<OrderId> {
     refunds.map(|step| step.event.order_id).collect()
 }
 
-async fn take(app: &App, told: &[Told]) -> anyhow::Result<()> {
+async fn take(app: &App, told: &[Told], left: &HashMap<ProductId, i64>) -> anyhow::Result<()> {
     let now = app.clock.now();
     let until = now + chrono::Duration::seconds(app.config.hold_s.into());
     let mut ids: Vec<OrderId> = told.iter().map(|told| told.order).collect();
@@ -66,6 +73,11 @@ async fn take(app: &App, told: &[Told]) -> anyhow::Result<()> {
     ids.dedup();
     let mut tx = app.pg.begin().await?;
     let mut orders = store::lock(&mut tx, &ids).await?;
+    for Told { product, order, .. } in told {
+        if let (Some(available), Some(order)) = (left.get(product), orders.get(order)) {
+            app.sold_out.told(*product, *available, Some(order.created_at.min(now)));
+        }
+    }
     let decided = rules::decide(&mut orders, told, until, now);
     store::mark_held(&mut tx, &decided.held).await?;
     store::advance(&mut tx, &decided.steps, now).await?;
@@ -75,6 +87,7 @@ async fn take(app: &App, told: &[Told]) -> anyhow::Result<()> {
     if !decided.strays.is_empty() {
         tracing::info!(units = decided.strays.len(), "reservations that no order waits for were released");
     }
+    app.sold_out.returned(&decided.strays, app.clock.now());
     app.committed(&decided.steps);
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! - [`draft`]: what an order will hold and cost. Pure.
 //! - [`http`]: place, list, show, cancel.
 //! - [`place`]: gathers the orders that wait into batches; [`batch`]: a batch's rows.
+//! - [`sold_out`]: orders that need not ask the stock.
 //! - [`events`]: stock decisions come in.
 //! - [`expire`]: gives back units that nobody paid in time.
 //! - [`resend`]: asks the stock again when it does not answer.
@@ -23,6 +24,7 @@ pub mod live;
 pub mod place;
 pub mod resend;
 pub mod rules;
+pub mod sold_out;
 pub mod store;
 pub mod view;
 

@@ -206,8 +206,8 @@ impl Inner {
         let mut tx = self.pg.begin_with(begin).await.map_err(fault)?;
         let verdicts = batch::claim(&mut tx, wanted).await.map_err(fault)?;
         let free = || verdicts.iter().zip(wanted).filter(|(verdict, _)| **verdict == Verdict::Free);
-        let drafts: Vec<_> = free().map(|(_, one)| &one.draft).collect();
-        batch::insert(&mut tx, &drafts).await.map_err(fault)?;
+        let placed: Vec<&Wanted> = free().map(|(_, one)| *one).collect();
+        batch::insert(&mut tx, &placed).await.map_err(fault)?;
         let mut results = Vec::with_capacity(wanted.len());
         for (verdict, one) in verdicts.iter().zip(wanted) {
             results.push(match verdict {
@@ -223,8 +223,10 @@ impl Inner {
         }
         tx.commit().await.map_err(fault)?;
         self.metrics.place_batches_total.inc();
-        if !drafts.is_empty() {
-            self.metrics.transitions_total.with_label_values(&["received"]).inc_by(drafts.len() as u64);
+        if !placed.is_empty() {
+            let count = |state| self.metrics.transitions_total.with_label_values(&[state]);
+            count("received").inc_by(placed.len() as u64);
+            count("rejected").inc_by(placed.iter().filter(|one| one.refused.is_some()).count() as u64);
             self.nudge.now();
         }
         Ok(results)

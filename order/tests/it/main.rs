@@ -16,6 +16,7 @@ mod provider;
 mod refund;
 mod revoked;
 mod shop;
+mod sold_out;
 mod webhook;
 
 use std::sync::{Arc, Mutex};
@@ -158,17 +159,23 @@ impl TestOrder {
     async fn decide_attempt(&self, order: OrderId, product: i64, attempt: i32, refused: Option<Refusal>) {
         let result = if refused.is_some() { Outcome::Rejected } else { Outcome::Reserved };
         let decision = Decision { order_id: order, attempt, result, reason: refused };
-        self.send(&StockDecided {
-            product_id: ProductId(product),
+        self.tell_stock(product, 5, vec![decision]).await;
+    }
+
+    /// What the stock says: its decisions, and how many of ten units are left.
+    async fn tell_stock(&self, product: i64, available: i64, decisions: Vec<Decision>) {
+        let (product_id, reserved) = (ProductId(product), 10 - available);
+        let decided = StockDecided {
+            product_id,
             first: 0,
             last: 0,
             total: 10,
-            available: 5,
-            reserved: 5,
+            available,
+            reserved,
             sold: 0,
-            decisions: vec![decision],
-        })
-        .await;
+            decisions,
+        };
+        self.send(&decided).await;
     }
 
     async fn send<T: Event>(&self, event: &T) {
