@@ -1,4 +1,4 @@
-//! When offsets are committed: as soon as records are applied, or when the service says that their effects are safe.
+//! When offsets are committed: soon after records are applied, or after the service says that their effects are safe.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -13,6 +13,9 @@ use tokio::time::Instant;
 use super::consumer::{Batch, Member};
 use crate::stop::Stop;
 
+/// Between two commits: each is a request and a write of the broker. After a crash so much comes again, and changes
+/// nothing.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// The broker answers within this when it is asked for the committed offsets.
 const COMMITTED_MAX: Duration = Duration::from_secs(5);
 
@@ -58,6 +61,9 @@ pub(super) struct Offsets {
     safety: Option<Safety>,
     /// When which ends were reached.
     applied: VecDeque<(Instant, Ends)>,
+    /// What may be committed.
+    due: Ends,
+    committed: Instant,
     rewinds: u64,
 }
 
@@ -67,7 +73,8 @@ pub(super) type Ends = Vec<(i32, i64)>;
 impl Offsets {
     pub(super) fn new(consumer: Weak<Member>, topic: String, safety: Option<Safety>) -> Self {
         let rewinds = safety.as_ref().map_or(0, Safety::rewinds);
-        Self { consumer, topic, safety, applied: VecDeque::new(), rewinds }
+        let (applied, due, committed) = (VecDeque::new(), Ends::new(), Instant::now());
+        Self { consumer, topic, safety, applied, due, committed, rewinds }
     }
 
     /// The next batch; meanwhile commits what has become safe.
@@ -87,9 +94,13 @@ impl Offsets {
             let batch = tokio::select! {
                 batch = arriving.recv() => Some(batch?),
                 () = news => None,
+                () = tokio::time::sleep_until(self.committed + COMMIT_EVERY), if !self.due.is_empty() => None,
                 () = stop.stopped() => return None,
             };
             self.settle();
+            if self.committed.elapsed() >= COMMIT_EVERY {
+                self.commit();
+            }
             // What was read before the reading was set back comes again, in its order.
             if let Some(batch) = batch.filter(|batch| batch.rewinds == self.rewinds) {
                 return Some(batch);
@@ -99,7 +110,7 @@ impl Offsets {
 
     pub(super) fn applied(&mut self, ends: Ends) {
         match &self.safety {
-            None => self.commit(&ends),
+            None => self.may_be_committed(ends),
             Some(_) => self.applied.push_back((Instant::now(), ends)),
         }
     }
@@ -110,22 +121,27 @@ impl Offsets {
             self.rewinds = safe.rewinds;
             self.applied.clear();
         }
-        let mut ends = Ends::new();
         while let Some((_, reached)) = self.applied.pop_front_if(|(at, _)| *at < safe.before) {
-            for (partition, end) in reached {
-                advance(&mut ends, partition, end);
-            }
-        }
-        if !ends.is_empty() {
-            self.commit(&ends);
+            self.may_be_committed(reached);
         }
     }
 
-    fn commit(&self, ends: &[(i32, i64)]) {
+    fn may_be_committed(&mut self, ends: Ends) {
+        for (partition, end) in ends {
+            advance(&mut self.due, partition, end);
+        }
+    }
+
+    /// Commits what may be.
+    pub(super) fn commit(&mut self) {
+        if self.due.is_empty() {
+            return;
+        }
+        self.committed = Instant::now();
         let topic = &self.topic;
         let mut list = TopicPartitionList::new();
-        for (partition, end) in ends {
-            if let Err(error) = list.add_partition_offset(topic, *partition, Offset::Offset(*end)) {
+        for (partition, end) in self.due.drain(..) {
+            if let Err(error) = list.add_partition_offset(topic, partition, Offset::Offset(end)) {
                 tracing::warn!(%error, topic, "offset not added");
             }
         }

@@ -138,6 +138,7 @@ where
         }
         offsets.applied(batch.ends);
     }
+    offsets.commit();
     drop(arriving);
     closed.await.ok();
     Ok(())

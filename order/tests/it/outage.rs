@@ -1,10 +1,12 @@
 //! What the service needs goes away, freezes or becomes slow: orders that it cannot carry are refused at once, nothing
 //! that was promised is lost, and it goes on by itself.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use common::kafka::consumer::{Lag, Received, Source, consume};
 use common::stop::Stop;
+use common::wire::event::StockDecided;
 use common::wire::order::OrderState;
 use futures::future::join_all;
 use order::Config;
@@ -187,6 +189,30 @@ fn a_process_that_is_told_to_stop_while_the_broker_is_away_ends() {
         ending.send(()).unwrap();
     });
     ended.recv_timeout(SOON).expect("its threads end");
+}
+
+/// Tells of a product with so many units, then reads on as one group until that is read; returns all that was.
+async fn read_on(test: &TestOrder, units: i64) -> Vec<i64> {
+    test.tell_stock(1, units, Vec::new()).await;
+    let (stop, seen) = (Stop::new(), Mutex::new(Vec::new()));
+    let (kafka, producer) = (test.kafka.clone(), test.producer.clone());
+    let source = Source { kafka, group: "reads-on", producer, lag: Lag::default() };
+    let apply = |records: Arc<[Received<StockDecided>]>| {
+        seen.lock().unwrap().extend(records.iter().map(|record| record.event.available));
+        if seen.lock().unwrap().contains(&units) {
+            stop.stop();
+        }
+        std::future::ready(Ok(()))
+    };
+    consume(source, stop.clone(), apply).await;
+    seen.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_applied_before_a_stop_is_not_read_again() {
+    let test = TestOrder::start().await;
+    assert_eq!(read_on(&test, 1).await, [1]);
+    assert_eq!(read_on(&test, 2).await, [2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
