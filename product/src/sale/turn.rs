@@ -18,8 +18,9 @@ use crate::sale::announce::announce;
 
 /// Between two looks: how late a change is told at most, with what the outbox adds.
 const LOOK: Duration = Duration::from_millis(200);
-/// After a batch of imported products: what they write into the log must not hold up the sales that run.
-const PACE: Duration = Duration::from_millis(50);
+/// After a batch of imported products, so 800 a second: each goes on to the stock stage and to a room of its own, which must
+/// hold up neither the sales that run nor the import.
+const PACE: Duration = Duration::from_millis(250);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(1);
 /// Products of one transaction.
