@@ -1,8 +1,13 @@
-//! Services die in the middle of a sale and come back: nothing accepted is lost, nothing is sold twice.
+//! Services die in the middle of a sale, or of a seller's import, and come back: nothing accepted is lost, nothing is sold
+//! or stored twice.
+
+use std::fmt::Write as _;
 
 use anyhow::ensure;
 use dev::stack::Options;
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::client::Http;
 use testkit::eventually;
 
 use crate::rush;
@@ -54,4 +59,60 @@ async fn a_killed_product_service_sells_nothing_twice() {
     assert_eq!(report["oversold"], 0, "{report}");
     assert_eq!(report["undecided"], 0, "{report}");
     assert_eq!(report["unitsSold"], 150, "{report}");
+}
+
+/// Rows of the seller's file: some dozens of batches.
+const ROWS: i64 = 10_000;
+
+/// Sends the file through the gateway; the import as it begins.
+async fn import(seller: &Http, company: i64) -> Value {
+    let mut file =
+        "externalId,productName,originalPrice,discountedPrice,stock,categoryCode,saleStartTime,saleEndTime\n"
+            .to_owned();
+    for row in 0..ROWS {
+        writeln!(file, "sku-{row},lamp {row},1000,900,5,1000,2031-06-02T10:00:00Z,2031-06-03T10:00:00Z")
+            .unwrap();
+    }
+    let request = seller.request(Method::POST, &format!("/api/products/import?companyId={company}"));
+    let request = request.header("content-type", "text/csv").body(file);
+    Http::send("import".into(), request).await.unwrap().expect(202).body
+}
+
+/// The import, once at least so many of its rows are products.
+async fn imported(seller: &Http, import: &Value, stored: i64) -> Value {
+    let path = format!("/api/products/import/{}", import["importId"].as_str().unwrap());
+    eventually(3 * PATIENCE, async || {
+        let now = seller.get(&path).await?;
+        ensure!(now.status == 200, "{}", now.body);
+        let rows = now.body["stored"].as_i64().unwrap() + now.body["known"].as_i64().unwrap();
+        ensure!(rows >= stored, "{}", now.body);
+        Ok(now.body)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_product_service_killed_in_an_import_stores_every_row_once() {
+    let shop = Shop::open(Options::for_test("crash-import").expect("the test servers answer"));
+    let seller = shop.login("seller").await;
+    let company = json!({"companyName": "Lamps", "description": "light", "address": "Seoul"});
+    let company = seller.post("/api/companies", &company).await.unwrap().expect(201);
+    let company = company.body["companyId"].as_i64().unwrap();
+    let first = import(&seller, company).await;
+    for stored in [1, ROWS / 2] {
+        let seen = imported(&seller, &first, stored).await;
+        assert_eq!(seen["state"], "running", "killed too late: {seen}");
+        shop.stack.kill9("product-1").expect("the stack has it");
+        shop.stack.restart("product-1").expect("it comes back");
+    }
+    let end = imported(&seller, &first, ROWS).await;
+    assert_eq!(
+        (&end["state"], &end["stored"], &end["known"]),
+        (&json!("done"), &json!(ROWS), &json!(0)),
+        "{end}"
+    );
+    // What is counted is there: all of it is known the next time.
+    let again = import(&seller, company).await;
+    let end = imported(&seller, &again, ROWS).await;
+    assert_eq!((&end["stored"], &end["known"]), (&json!(0), &json!(ROWS)), "{end}");
 }
