@@ -27,10 +27,7 @@ impl Asked {
     }
 
     /// The page with what was read of these rows.
-    pub(crate) fn page<T>(&self, mut items: Vec<T>, cursor: impl Fn(&T) -> i64) -> Page<T, i64> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = items.len() > limit;
-        items.truncate(limit);
-        Page { next: items.last().filter(|_| more).map(cursor), items }
+    pub(crate) fn page<T>(&self, rows: Vec<T>, cursor: impl Fn(&T) -> i64) -> Page<T, i64> {
+        Page::of(rows, usize::try_from(self.limit).unwrap_or(usize::MAX), cursor)
     }
 }

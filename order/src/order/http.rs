@@ -113,13 +113,9 @@ pub async fn list(
     let mut connection = app.pg.acquire().await?;
     // One more than asked for tells whether there is a next page.
     let wanted = view::Wanted { user: caller.user, before: cursor, state, product_name, max: limit + 1 };
-    let mut items = view::list(&mut connection, wanted).await?;
-    let more = items.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    if more {
-        items.pop();
-    }
-    let next = if more { items.last().map(|order| order.order_id) } else { None };
-    Ok(Body(Page { items, next }))
+    let orders = view::list(&mut connection, wanted).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    Ok(Body(Page::of(orders, limit, |order| order.order_id)))
 }
 
 /// `GET /api/orders/{id}`: for its owner and ADMIN.

@@ -10,6 +10,7 @@ use common::http::extract::Query;
 use common::http::problem::Failure;
 use common::wire::Time;
 use common::wire::catalog::SearchView;
+use common::wire::list::Page;
 use common::wire::product::{ProductSummary, SaleState};
 use http::header;
 use moka::future::Cache;
@@ -108,9 +109,7 @@ fn answer(ask: &Ask, mut found: Vec<Found>, total: Option<i64>, now: Time) -> Se
     let mut next = None;
     if let Part::Next { limit, .. } = ask.part {
         let limit = usize::try_from(limit).unwrap_or_default();
-        let is_more = found.len() > limit;
-        found.truncate(limit);
-        next = found.last().filter(|_| is_more).map(|last| go_on(ask.filter.sort, last));
+        Page { items: found, next } = Page::of(found, limit, |last| go_on(ask.filter.sort, last));
     }
     SearchView {
         items: found.into_iter().map(|found| summary(found, now)).collect(),

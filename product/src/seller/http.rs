@@ -44,12 +44,9 @@ pub async fn products(
     let mut db = app.pg.acquire().await?;
     // One more says whether there is more.
     let before = before.unwrap_or_default();
-    let mut items = store::own(&mut db, caller.user, before, limit + 1, app.clock.now()).await?;
+    let own = store::own(&mut db, caller.user, before, limit + 1, app.clock.now()).await?;
     let limit = usize::try_from(limit).unwrap_or_default();
-    let is_more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| is_more).map(|last| last.product_id.to_string());
-    Ok(axum::Json(Page { items, next }))
+    Ok(axum::Json(Page::of(own, limit, |last| last.product_id.to_string())))
 }
 
 async fn owned(app: &App, caller: &Caller, product: ProductId) -> Result<(), Error> {

@@ -143,9 +143,7 @@ pub(crate) async fn rooms(
     products.retain(|product| product.0 > after);
     products.sort_unstable();
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let has_more = products.len() > limit;
-    products.truncate(limit);
-    let next = products.last().filter(|_| has_more).map(ToString::to_string);
+    let Page { items: products, next } = Page::of(products, limit, ToString::to_string);
     // A room that this instance has not read yet, in the first moments after its start, is not shown.
     let items = products.into_iter().filter_map(|product| app.live.stats(product)).collect();
     Ok(Json(Page { items, next }))
