@@ -15,22 +15,22 @@ use super::picture::{PIXELS_MAX, Refused, check_size};
 /// # Errors
 /// [`Refused`].
 pub(super) fn read(file: &[u8]) -> Result<DynamicImage, Refused> {
-    let still = Still::parse(file).ok_or(Refused::Broken)?;
-    let (width, height) = still.colour.size.ok_or(Refused::Broken)?;
+    let Still { colour, alpha, premultiplied, turns, mirror } = Still::parse(file).ok_or(Refused::Broken)?;
+    let (width, height) = colour.size.ok_or(Refused::Broken)?;
     check_size((width, height), file.len() as u64, u64::from(width) * u64::from(height) * 3)?;
-    let colour = rgb(&decode(&still.colour)?)?;
-    let mut picture: DynamicImage = match &still.alpha {
+    let colour = rgb(&decode(colour)?)?;
+    let mut picture: DynamicImage = match alpha {
         None => colour.into(),
-        Some(alpha) => with_alpha(&colour, &decode(alpha)?, still.premultiplied)?.into(),
+        Some(alpha) => with_alpha(&colour, &decode(alpha)?, premultiplied)?.into(),
     };
     // As the boxes say: first turned against the clock, then mirrored.
-    picture = match still.turns {
+    picture = match turns {
         1 => picture.rotate270(),
         2 => picture.rotate180(),
         3 => picture.rotate90(),
         _ => picture,
     };
-    Ok(match still.mirror {
+    Ok(match mirror {
         Some(0) => picture.flipv(),
         Some(_) => picture.fliph(),
         None => picture,
@@ -38,7 +38,7 @@ pub(super) fn read(file: &[u8]) -> Result<DynamicImage, Refused> {
 }
 
 /// Decodes a picture of one frame, by this thread alone.
-fn decode(item: &Item) -> Result<Picture, Refused> {
+fn decode(item: Item) -> Result<Picture, Refused> {
     let broken = |_| Refused::Broken;
     if !is_one_frame(&item.data) {
         return Err(Refused::Broken);
@@ -49,7 +49,7 @@ fn decode(item: &Item) -> Result<Picture, Refused> {
     settings.set_frame_size_limit(u32::try_from(PIXELS_MAX).unwrap_or(u32::MAX));
     settings.set_strict_std_compliance(true);
     let mut decoder = Decoder::with_settings(&settings).map_err(broken)?;
-    decoder.send_data(item.data.clone(), None, None, None).map_err(broken)?;
+    decoder.send_data(item.data, None, None, None).map_err(broken)?;
     let picture = decoder.get_picture().map_err(broken)?;
     // The frame is as large as the box said, on which the limits were held.
     if Some((picture.width(), picture.height())) != item.size { Err(Refused::Broken) } else { Ok(picture) }
