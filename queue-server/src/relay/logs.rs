@@ -65,8 +65,8 @@ struct Scripts {
     tend: Script,
 }
 
-/// The rooms that are listed.
-#[derive(Debug, Default)]
+/// Rooms that are listed.
+#[derive(Debug)]
 pub(super) struct Rooms {
     /// Redis's clock at this look, in ms since 1970.
     pub(super) now: i64,

@@ -5,10 +5,12 @@
 //! - `chains`: the topic's side: where each chain ends, and its next records.
 //!
 //! One instance at a time holds the lease and works; the others look every second whether it is free. The lease only
-//! saves work. A room is read when an instance says that it took a step, and with all others every few seconds: what an
-//! instance did that died before it could say so. Thousands of rooms in which nothing happens cost next to nothing. What keeps two from writing is the topic's transactions: whoever begins fences the one before, and then
+//! saves work. What keeps two from writing is the topic's transactions: whoever begins fences the one before, and then
 //! takes the end of every chain from the topic's own last records. So a relay that was frozen and wakes cannot fork a
 //! chain, one that dies between sending and trimming sends nothing twice, and nothing is dropped that is not sent.
+//!
+//! A room is read when an instance says that it took a step, and with all others every few seconds: that finds what an
+//! instance did that died before it could say so. So thousands of rooms in which nothing happens cost next to nothing.
 
 mod chains;
 pub(crate) mod logs;
@@ -28,7 +30,7 @@ use crate::app::App;
 use chains::Chains;
 use logs::{Backlog, Logs, Page};
 
-/// Between two looks at the logs when nothing waited.
+/// Between two looks at the logs when nothing waited, and between two notes of the rooms that took steps.
 const POLL: Duration = Duration::from_millis(50);
 /// Between two looks at all rooms that are listed.
 const LOOK_ALL: Duration = Duration::from_secs(5);

@@ -24,7 +24,8 @@ pub(crate) use rules::IDENTITY_TTL_S;
 /// Logins of one account at once; one more ends the one that was used longest ago.
 pub(crate) const PER_ACCOUNT_MAX: i64 = 50;
 
-/// Fields of a page's login form. Longer ones than [`LogIn`](common::wire::user::LogIn) takes belong to no account either: the answer is the same.
+/// Fields of a page's login form. Longer ones than [`LogIn`](common::wire::user::LogIn) takes belong to no account
+/// either: the answer is the same.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct LogInForm {
