@@ -170,6 +170,8 @@ async fn a_device_that_loses_its_network_says_so_at_once_and_goes_on_by_itself()
     let (product, first) = line().await;
     let mut window = joined(product, &shared().shopper()).await;
     rank(&mut window, 2).await;
+    // The event that follows the join would say that there is a network.
+    window.hears("\"waiting\"").await;
     window.offline(true).await;
     window.sees("No connection").await;
     first.http.delete(&format!("/api/queue/{product}")).await.unwrap().expect(204);

@@ -156,6 +156,23 @@ impl Window {
         self.call("Network.emulateNetworkConditions", conditions).await;
     }
 
+    /// Waits until an event stream has brought this.
+    pub(crate) async fn hears(&mut self, text: &str) {
+        eventually(PATIENCE, async || {
+            // The browser's reports come with its answers.
+            self.try_eval("0").await?;
+            let mut reports = self.devtools.events.iter();
+            let is_heard = reports.any(|event| {
+                let data = event["params"]["data"].as_str();
+                event["method"] == "Network.eventSourceMessageReceived"
+                    && data.is_some_and(|data| data.contains(text))
+            });
+            ensure!(is_heard, "no event with {text}, after {:?}", self.requests());
+            Ok(())
+        })
+        .await;
+    }
+
     /// All requests so far, as `METHOD url`.
     pub(crate) fn requests(&self) -> Vec<String> {
         let sent = self.devtools.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
