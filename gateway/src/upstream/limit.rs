@@ -3,7 +3,8 @@
 //! The limit grows while it is used up and answers come as fast as ever, and shrinks when they take longer than their
 //! route's best by more than `TOLERANCE`. Now and then it is halved for a moment: what looks like the best
 //! may be a queue that never empties. Requests beyond it wait their turn, those of shoppers who were let in first; where
-//! the queue has not been empty for a while, waiting would only make everybody late, and they are refused almost at once.
+//! some were refused just now, waiting would only make everybody late, and they are refused almost at once. (That the queue
+//! was empty for a moment says nothing: it is empty because they are refused.)
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,10 +31,10 @@ const FORGET: f64 = 0.01;
 const PROBE: Duration = Duration::from_secs(10);
 /// The share of the limit that everybody may use; the rest is for shoppers who were let in.
 const EVERYBODYS_SHARE: f64 = 0.9;
-/// A request waits at most this long for its turn, and this long where the queue has been there for [`QUEUE_MAX`].
+/// A request waits at most this long for its turn, and this long where somebody was refused less than [`LATE`] ago.
 const TURN_MAX: Duration = Duration::from_secs(1);
 const TURN_LATE_MAX: Duration = Duration::from_millis(5);
-const QUEUE_MAX: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_millis(100);
 /// Requests that wait, as a multiple of the limit.
 const QUEUE_LENGTH: f64 = 4.0;
 
@@ -48,8 +49,8 @@ struct State {
     in_flight: u32,
     /// Those who were let in, then everybody else.
     waiting: [VecDeque<oneshot::Sender<Turn>>; 2],
-    /// Since when somebody has been waiting.
-    queued_since: Option<Instant>,
+    /// When somebody last got no turn.
+    refused_at: Option<Instant>,
     window: Window,
     /// By the number of the route.
     routes: Vec<Route>,
@@ -89,7 +90,7 @@ impl Limit {
             limit: START.min(max),
             in_flight: 0,
             waiting: Default::default(),
-            queued_since: None,
+            refused_at: None,
             window: Window::new(now),
             routes: vec![Route::default(); routes],
             probed: now,
@@ -118,12 +119,12 @@ impl Limit {
                 state.window.peak = state.window.peak.max(state.in_flight);
                 return Ok(Turn(Some(self.clone())));
             }
-            let waiting: usize = state.waiting.iter().map(VecDeque::len).sum();
+            let (waiting, now) = (state.waiting.iter().map(VecDeque::len).sum::<usize>(), Instant::now());
             if waiting as f64 >= state.limit * QUEUE_LENGTH {
+                state.refused_at = Some(now);
                 return Err(Error::UpstreamBusy);
             }
-            let now = Instant::now();
-            let is_late = now.duration_since(*state.queued_since.get_or_insert(now)) >= QUEUE_MAX;
+            let is_late = state.refused_at.is_some_and(|at| now.duration_since(at) < LATE);
             let (grant, granted) = oneshot::channel();
             state.waiting[usize::from(!is_in)].push_back(grant);
             (granted, if is_late && !is_in { TURN_LATE_MAX } else { TURN_MAX })
@@ -133,7 +134,10 @@ impl Limit {
             _ => {
                 // Granted just now, it is taken all the same.
                 granted.close();
-                granted.try_recv().map_err(|_| Error::UpstreamBusy)
+                granted.try_recv().map_err(|_| {
+                    self.state().refused_at = Some(Instant::now());
+                    Error::UpstreamBusy
+                })
             }
         }
     }
@@ -176,17 +180,13 @@ impl State {
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let limit = if self.is_probing { (self.limit / 2.0).max(MIN) } else { self.limit };
         let in_flight = f64::from(self.in_flight);
-        let found = match &mut self.waiting {
+        match &mut self.waiting {
             [first, _] if !first.is_empty() && in_flight < limit => first.pop_front(),
             [first, rest] if first.is_empty() && in_flight < (limit * EVERYBODYS_SHARE).ceil().max(1.0) => {
                 rest.pop_front()
             }
             _ => None,
-        };
-        if self.waiting.iter().all(VecDeque::is_empty) {
-            self.queued_since = None;
         }
-        found
     }
 
     fn answered(&mut self, route: usize, took_s: f64, now: Instant) {
@@ -332,5 +332,35 @@ mod tests {
         drop(held);
         assert!(limit.turn(false).await.is_ok(), "those who gave up are not waited for");
         assert_eq!(limit.state().in_flight, 0);
+    }
+
+    /// The waits in ms of those who got a turn, in order, where three times too many come in bursts.
+    async fn waits() -> Vec<u128> {
+        let (limit, waits) = (limit(512), Arc::<Mutex<Vec<u128>>>::default());
+        let mut requests = tokio::task::JoinSet::new();
+        for burst in 0..200 {
+            let size = 3.0 * START * if burst % 2 == 0 { 1.5 } else { 0.5 };
+            for _ in 0..size as u32 {
+                let (limit, waits) = (limit.clone(), Arc::clone(&waits));
+                requests.spawn(async move {
+                    let began = Instant::now();
+                    let Ok(turn) = limit.turn(false).await else { return };
+                    waits.lock().unwrap().push(began.elapsed().as_millis());
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    drop(turn);
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        requests.join_all().await;
+        Arc::into_inner(waits).unwrap().into_inner().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_lasting_overload_who_gets_a_turn_gets_it_soon() {
+        let mut waits = waits().await;
+        let late = waits.split_off(waits.len() / 10);
+        assert!(late.len() > 2_000, "{} turns", late.len());
+        assert!(late.iter().all(|wait| *wait <= 6), "{late:?}");
     }
 }
