@@ -11,22 +11,17 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use crate::body::{Body, Download, Held, Live, Progress, Upload, full};
 use crate::call::Call;
 use crate::error::Error;
 use crate::headers::drop_hop_by_hop;
 use crate::tunnel;
+use crate::upstream::connections::{Connection, Ready};
 use crate::upstream::replica::{Asked, Outcome, Picked};
 use crate::upstream::{Permit, Upstream, Upstreams};
 
-/// Connections to services are on the same network: what takes longer will not come.
-const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// A body up to this size has arrived before its service is asked.
 const SHORT_BYTES: usize = 16 << 10;
 
@@ -43,12 +38,6 @@ pub struct Forward {
     stop: Stop,
 }
 
-/// A connection, and whether it has served before.
-struct Line {
-    line: SendRequest<Upload>,
-    is_reused: bool,
-}
-
 /// A request that was not answered.
 struct Unanswered {
     error: Error,
@@ -59,7 +48,7 @@ struct Unanswered {
 /// What an answer that still streams holds.
 struct Exchange {
     picked: Picked,
-    line: Option<SendRequest<Upload>>,
+    connection: Option<Connection>,
     progress: Option<Arc<Progress>>,
     worker: usize,
     _permit: Option<Permit>,
@@ -70,8 +59,8 @@ impl Held for Exchange {
         // The next request must not wait for the rest of this one.
         let is_sent =
             self.progress.as_ref().is_none_or(|body| body.ended().is_some() && body.fault().is_none());
-        if let Some(line) = self.line.take().filter(|_| is_whole && is_sent) {
-            self.picked.replica().keep_idle(self.worker, line);
+        if let Some(connection) = self.connection.take().filter(|_| is_whole && is_sent) {
+            self.picked.replica().connections(self.worker).keep(connection);
         }
     }
 }
@@ -103,8 +92,10 @@ impl Forward {
             tunnel::mark(request.headers_mut());
         }
         let progress = request.body().progress();
-        let asked = Asked { deadline, progress: progress.clone() };
-        let (answer, mut picked, line) = self.exchange(upstream, request, asked).await?;
+        // What becomes a tunnel needs a connection of its own.
+        let is_shared = route.is_stream() && client.is_none();
+        let asked = Asked { is_shared, deadline, progress: progress.clone() };
+        let (answer, mut picked, connection) = self.exchange(upstream, request, asked).await?;
         let outcome = outcome(answer.status());
         // Those that come together wait for each other, and cost the less: that they do is no sign of overload.
         let took = picked.note(outcome).map(|took| if route.is_batched { Duration::ZERO } else { took });
@@ -116,7 +107,8 @@ impl Forward {
         }
         // The service has done its work: how fast the client takes the answer must not hold up others.
         let permit = Some(permit).filter(|permit| matches!(permit, Permit::Stream(_)));
-        let held = Exchange { picked, line: Some(line), progress, worker: self.worker, _permit: permit };
+        let held =
+            Exchange { picked, connection: Some(connection), progress, worker: self.worker, _permit: permit };
         let is_live = deadline.is_none();
         let mut answer = incoming(answer)?.map(|body| Download::new(body, deadline, held).boxed_unsync());
         if is_live && is_event_stream(&answer) {
@@ -148,12 +140,12 @@ impl Forward {
         upstream: &Upstream,
         request: Request<Upload>,
         asked: Asked,
-    ) -> Result<(Response<Incoming>, Picked, SendRequest<Upload>), Error> {
+    ) -> Result<(Response<Incoming>, Picked, Connection), Error> {
         let mut picked = upstream.pick(None, asked.clone())?;
         let reads = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
         let spare = reads.then(|| copy(&request));
         let Unanswered { error, unsent } = match self.attempt(&mut picked, request).await {
-            Ok((answer, line)) => return Ok((answer, picked, line)),
+            Ok((answer, connection)) => return Ok((answer, picked, connection)),
             Err(unanswered) => unanswered,
         };
         let Some(again) = unsent.or(spare).filter(|_| upstream.may_retry()) else { return Err(error) };
@@ -161,7 +153,7 @@ impl Forward {
         let other = upstream.pick(Some(picked.replica()), asked.clone());
         let Ok(mut other) = other.or_else(|_| upstream.pick(None, asked)) else { return Err(error) };
         match self.attempt(&mut other, again).await {
-            Ok((answer, line)) => Ok((answer, other, line)),
+            Ok((answer, connection)) => Ok((answer, other, connection)),
             Err(unanswered) => Err(unanswered.error),
         }
     }
@@ -170,19 +162,19 @@ impl Forward {
         &self,
         picked: &mut Picked,
         mut request: Request<Upload>,
-    ) -> Result<(Response<Incoming>, SendRequest<Upload>), Unanswered> {
+    ) -> Result<(Response<Incoming>, Connection), Unanswered> {
         let progress = request.body().progress();
         loop {
-            let Line { mut line, is_reused } = match self.line(picked).await {
-                Ok(line) => line,
+            let Ready { mut connection, is_reused } = match self.connect(picked).await {
+                Ok(ready) => ready,
                 Err(error) => {
                     picked.note(Outcome::Gone);
                     let error = Error::UpstreamUnreachable(error.context(picked.replica().address));
                     return Err(Unanswered { error, unsent: Some(request) });
                 }
             };
-            let mut refused = match line.try_send_request(request).await {
-                Ok(answer) => return Ok((answer, line)),
+            let mut refused = match connection.send(request).await {
+                Ok(answer) => return Ok((answer, connection)),
                 Err(refused) => refused,
             };
             match refused.take_message() {
@@ -200,25 +192,13 @@ impl Forward {
         }
     }
 
-    /// A connection that can take a request: one at rest, or a new one.
-    async fn line(&self, picked: &Picked) -> anyhow::Result<Line> {
-        while let Some(mut line) = picked.replica().take_idle(self.worker) {
-            if line.ready().await.is_ok() {
-                return Ok(Line { line, is_reused: true });
-            }
+    async fn connect(&self, picked: &Picked) -> anyhow::Result<Ready> {
+        let connections = picked.replica().connections(self.worker);
+        if picked.is_shared() {
+            connections.shared(&self.stop).await
+        } else {
+            connections.alone(&self.stop).await
         }
-        let connect = TcpStream::connect(picked.replica().address);
-        let socket = timeout(CONNECT_MAX, connect).await.context("not connected in time")??;
-        socket.set_nodelay(true)?;
-        let (mut line, connection) = http1::handshake(TokioIo::new(socket)).await?;
-        let connection = Box::pin(connection.with_upgrades());
-        self.stop.spawn("connection to a service", async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection to a service ended");
-            }
-        });
-        line.ready().await?;
-        Ok(Line { line, is_reused: false })
     }
 }
 

@@ -6,7 +6,7 @@ use common::telemetry;
 use gateway::Config;
 use tokio::net::TcpListener;
 
-/// 10,000 idle streams take 270 MiB with this one, 294 MiB with glibc's.
+/// 10,000 idle streams take 116 MiB with this one. (When each had a connection to its service, 270; 294 with glibc's.)
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -14,10 +14,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
+use futures::FutureExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
@@ -43,11 +44,10 @@ pub struct Peer(pub IpAddr);
 
 /// Serves `router` on `listener` until `stop`, then finishes the requests in flight.
 ///
-/// HTTP/1 only and with an explicit timer: hyper's head deadline is inert without one, and its protocol sniffing
-/// waits for ever for a peer that sends nothing.
+/// HTTP/1, with an explicit timer: hyper's head deadline is inert without one. Who begins with HTTP/2's preface is served
+/// with that: the gateway sends all event streams over one connection, as a connection for each costs both sides
+/// about 18 kB of buffers.
 pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
-    let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
     let graceful = GracefulShutdown::new();
     // Connections outlive the stop while they drain, but not the drain.
     let cut = Stop::new();
@@ -58,9 +58,19 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
             request.extensions_mut().insert(peer);
             request
         });
-        let connection = server.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
-        let (connection, cut) = (graceful.watch(connection), cut.clone());
+        let (watcher, cut, until) = (graceful.watcher(), cut.clone(), stop.clone());
         stop.spawn("connection", async move {
+            let begun = tokio::select! {
+                begun = begins_http2(&socket) => begun,
+                () = until.stopped() => None,
+            };
+            let Some(is_http2) = begun else { return };
+            let (socket, service) = (TokioIo::new(socket), TowerToHyperService::new(service));
+            let connection = if is_http2 {
+                watcher.watch(http2().serve_connection(socket, service)).boxed()
+            } else {
+                watcher.watch(http1().serve_connection(socket, service)).boxed()
+            };
             tokio::select! {
                 ended = connection => {
                     if let Err(error) = ended {
@@ -76,6 +86,31 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
         tracing::warn!("requests in flight did not end in time");
     }
     cut.stop();
+}
+
+fn http1() -> http1::Builder {
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    server
+}
+
+/// Its peer is the gateway, which counts streams and requests itself. hyper's limits are for strangers: they end the whole
+/// connection when many clients of the gateway go away at once.
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server
+        .max_concurrent_streams(None)
+        .max_pending_accept_reset_streams(usize::MAX)
+        .max_local_error_reset_streams(None);
+    server
+}
+
+/// Whether a connection begins as HTTP/2 does, which no HTTP/1 request does; its first packet says so. `None` when nothing
+/// comes for [`HEAD_MAX`].
+async fn begins_http2(socket: &TcpStream) -> Option<bool> {
+    let mut first = [0; 3];
+    let length = tokio::time::timeout(HEAD_MAX, socket.peek(&mut first)).await.ok()?.ok()?;
+    Some(first[..length] == *b"PRI")
 }
 
 /// Raises the number of files that this process may have open, and so of its connections, to what the system allows it.
@@ -108,5 +143,33 @@ pub async fn accept(listener: &TcpListener, stop: &Stop) -> Option<TcpStream> {
                 stop.pause(Duration::from_millis(50)).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_never_said_a_word_does_not_hold_up_the_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Stop::new();
+        let router = Router::new().route("/", axum::routing::get(async || "here"));
+        let serving = serve(listener, router, stop.clone());
+        let talking = async {
+            let _silent = TcpStream::connect(address).await.unwrap();
+            // It has been accepted when one that came later is answered.
+            let mut other = TcpStream::connect(address).await.unwrap();
+            other.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            other.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with("here"), "{answer}");
+            stop.stop();
+            tokio::time::timeout(DRAIN_MAX / 2, stop.drained()).await.expect("held up");
+        };
+        tokio::join!(serving, talking);
     }
 }

@@ -153,14 +153,20 @@ const ROWS: &[Row] = &[
     ("POST /queue/{productId}/plain", FORM, "303", NONE),
 ];
 
+/// What they take may be left out: a browser has its login in cookies, and a payment without words asks where to pay.
+const OPTIONAL: &[&str] =
+    &["POST /api/auth/refresh", "POST /api/auth/logout", "POST /api/orders/{id}/payment"];
+
 fn row(route: &Route) -> Option<&'static Row> {
     let name = format!("{} {}", route.method, route.pattern);
     ROWS.iter().find(|(of, ..)| *of == name)
 }
 
-/// What the route takes, by media type; `None` where nothing is taken.
+/// What the route takes, as the request's body; `None` where nothing is taken.
 pub(super) fn request(route: &Route, schemas: &mut SchemaGenerator) -> Option<Value> {
-    row(route).and_then(|(_, body, ..)| content(body, schemas))
+    let (name, body, ..) = row(route)?;
+    let is_required = !OPTIONAL.contains(name);
+    content(body, schemas).map(|content| json!({"required": is_required, "content": content}))
 }
 
 /// Its answers, each with its status and what it holds, by media type.
@@ -207,6 +213,7 @@ mod tests {
             let routes = TABLE.iter().filter(|route| format!("{} {}", route.method, route.pattern) == *name);
             assert_eq!(routes.count(), 1, "{name}");
         }
+        assert!(OPTIONAL.iter().all(|name| ROWS.iter().any(|(of, ..)| of == name)));
         let mut names: Vec<_> = ROWS.iter().map(|(name, ..)| *name).collect();
         names.sort_unstable();
         names.dedup();

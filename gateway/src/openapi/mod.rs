@@ -89,7 +89,7 @@ fn operation(route: &Route, manual: &manual::Manual, schemas: &mut SchemaGenerat
         operation["x-deadline-s"] = deadline.as_secs().into();
     }
     if let Some(body) = bodies::request(route, schemas) {
-        operation["requestBody"] = json!({"content": body});
+        operation["requestBody"] = body;
     }
     operation
 }

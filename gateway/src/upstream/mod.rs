@@ -1,10 +1,11 @@
 //! The services behind: their replicas, which of them is next, and how much each service may be asked at once.
 //!
-//! - [`replica`]: one process, how it does and the connections to it; `breaker`: when to leave it alone.
+//! - [`replica`]: one process and how it does; [`connections`] to it; `breaker`: when to leave it alone.
 //! - [`limit`]: how many requests a service takes at once; [`uploads`]: how many long bodies are on their way to it.
 //! - [`watch`]: replicas come and go by their name, and say of themselves whether they are ready.
 
 mod breaker;
+pub mod connections;
 pub mod limit;
 pub mod replica;
 pub mod uploads;

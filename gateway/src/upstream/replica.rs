@@ -1,16 +1,15 @@
 //! One process of a service: how it does, and the connections to it.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
-use crate::body::{Progress, Upload};
+use super::connections::Connections;
+use crate::body::Progress;
 
 /// Of how long the mean time to an answer is made.
 const MEAN_OVER_S: f64 = 5.0;
@@ -20,8 +19,6 @@ const FAILED: Duration = Duration::from_secs(5);
 const SLOW_START: Duration = Duration::from_secs(10);
 /// And this share of it at first.
 const SLOW_START_SHARE: f64 = 0.1;
-/// Shorter than services keep idle connections (60 s), so that a request never meets one that is just being closed.
-const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// One process of a service.
 #[derive(Debug)]
@@ -32,8 +29,8 @@ pub struct Replica {
     /// Whether it says of itself that it is ready; true where nobody asks it.
     is_ready: AtomicBool,
     state: Mutex<State>,
-    /// Connections at rest, by worker: a connection belongs to the thread that opened it.
-    idle: Vec<Mutex<VecDeque<Idle>>>,
+    /// By worker: a connection belongs to the thread that opened it.
+    connections: Vec<Connections>,
 }
 
 #[derive(Debug)]
@@ -65,13 +62,6 @@ impl State {
     }
 }
 
-/// A connection at rest.
-#[derive(Debug)]
-struct Idle {
-    line: SendRequest<Upload>,
-    since: Instant,
-}
-
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -95,7 +85,7 @@ impl Replica {
             in_flight: AtomicUsize::new(0),
             is_ready: AtomicBool::new(true),
             state: Mutex::new(state),
-            idle: (0..workers).map(|_| Mutex::default()).collect(),
+            connections: (0..workers).map(|_| Connections::to(address)).collect(),
         }
     }
 
@@ -165,26 +155,10 @@ impl Replica {
         }
     }
 
-    /// A connection at rest, the one used last first.
-    pub fn take_idle(&self, worker: usize) -> Option<SendRequest<Upload>> {
-        let mut idle = self.idle[worker].lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        while let Some(Idle { line, since }) = idle.pop_back() {
-            if !line.is_closed() && now.duration_since(since) < IDLE_MAX {
-                return Some(line);
-            }
-        }
-        None
-    }
-
-    /// Keeps a connection for the next request of this worker.
-    pub fn keep_idle(&self, worker: usize, line: SendRequest<Upload>) {
-        let mut idle = self.idle[worker].lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        while idle.front().is_some_and(|idle| now.duration_since(idle.since) >= IDLE_MAX) {
-            idle.pop_front();
-        }
-        idle.push_back(Idle { line, since: now });
+    /// Those of the worker with that number.
+    #[must_use]
+    pub fn connections(&self, worker: usize) -> &Connections {
+        &self.connections[worker]
     }
 }
 
@@ -197,9 +171,11 @@ pub struct Picked {
     is_noted: bool,
 }
 
-/// What a replica may be blamed for.
+/// What a replica is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
+    /// An event stream, which needs no connection of its own.
+    pub is_shared: bool,
     /// Not answered after this long, it has failed; sooner, its client went away.
     pub deadline: Option<Duration>,
     /// The body on its way to it: until that has arrived, it is the client who is waited for.
@@ -216,6 +192,12 @@ impl Picked {
     #[must_use]
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// Whether it may share its connection.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.asked.is_shared
     }
 
     /// Says what became of the request. Returns how long the replica had the whole of it.
@@ -284,7 +266,7 @@ mod tests {
     #[test]
     fn a_request_that_nobody_waited_for_blames_nobody() {
         let replica = replica();
-        let asked = |deadline, progress| Asked { deadline: Some(deadline), progress };
+        let asked = |deadline, progress| Asked { deadline: Some(deadline), progress, ..Asked::default() };
         let uploading = Some(Arc::new(Progress::default()));
         for _ in 0..20 {
             drop(Picked::new(Arc::clone(&replica), asked(Duration::from_secs(10), None)));

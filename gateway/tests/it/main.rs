@@ -22,5 +22,6 @@ mod rotation;
 mod routing;
 mod smuggling;
 mod streaming;
+mod streams;
 mod tunnel;
 mod upstream_down;

@@ -1,12 +1,21 @@
 //! The service behind every proxy that is measured: it does as little as a service can, on one thread of its own.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use common::wire::token::Jwks;
+use futures::{StreamExt as _, stream};
+use http::Response;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -66,6 +75,10 @@ async fn serve(listener: std::net::TcpListener, answers: Arc<Answers>) {
 
 /// One connection; how it ends is nobody's business.
 async fn line(mut socket: TcpStream, answers: Arc<Answers>) {
+    let mut first = [0; 3];
+    if matches!(socket.peek(&mut first).await, Ok(3)) && first == *b"PRI" {
+        return streams(socket).await;
+    }
     let mut buffer = Vec::with_capacity(4 << 10);
     loop {
         match socket.read_buf(&mut buffer).await {
@@ -79,11 +92,6 @@ async fn line(mut socket: TcpStream, answers: Arc<Answers>) {
         let path = buffer.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
         let written = if path.starts_with(b"/keys") {
             socket.write_all(&answers.keys).await
-        } else if path.ends_with(b"/live") {
-            let head =
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n\
-                         7\r\ndata: \n\r\n";
-            socket.write_all(head).await
         } else if path.starts_with(b"/api/orders") {
             let hand = answers.hands.acquire().await;
             tokio::time::sleep(SLOW).await;
@@ -97,4 +105,15 @@ async fn line(mut socket: TcpStream, answers: Arc<Answers>) {
         }
         buffer.clear();
     }
+}
+
+/// Event streams over HTTP/2: each has one event and then is silent.
+async fn streams(socket: TcpStream) {
+    let service = service_fn(async |_| {
+        let event = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"data: \n\n")));
+        let events = StreamBody::new(stream::iter([event]).chain(stream::pending()));
+        Response::builder().header("content-type", "text/event-stream").body(events)
+    });
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server.max_concurrent_streams(None).serve_connection(TokioIo::new(socket), service).await.ok();
 }

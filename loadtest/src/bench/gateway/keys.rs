@@ -26,6 +26,8 @@ const LIFE_S: i64 = 3_600;
 /// The keys, in a folder that goes with them.
 pub(super) struct Keys {
     pub(super) folder: PathBuf,
+    /// An empty one in it, for pages.
+    pub(super) web: PathBuf,
     /// The key that gateway and services share.
     pub(super) internal: PathBuf,
     pub(super) identity: SigningKey,
@@ -44,7 +46,8 @@ impl Drop for Keys {
 impl Keys {
     pub(super) fn new() -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("bench-gateway-{}", Uuid::new_v4().simple()));
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let web = folder.join("web");
+        fs::create_dir_all(&web).with_context(|| web.display().to_string())?;
         let [internal, pem, es256_public] =
             ["internal.hex", "identity.pem", "es256.pem"].map(|name| folder.join(name));
         fs::write(&internal, secret())?;
@@ -63,7 +66,7 @@ impl Keys {
         fs::write(&es256_public, text)?;
         let identity = SigningKey::read(&pem)?;
         let es256 = EncodingKey::from_ec_der(pair.as_ref());
-        Ok(Self { folder, internal, identity, es256, es256_public, secret: secret() })
+        Ok(Self { folder, web, internal, identity, es256, es256_public, secret: secret() })
     }
 
     /// Tokens of so many accounts, numbered from 1.

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Accounts that ask.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(i64).range(100..=100_000))]
     accounts: i64,
-    /// Live streams; each takes two of the gateway's open files.
+    /// Live streams; each takes one of the gateway's open files.
     #[arg(long, default_value_t = 9_500, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     streams: u32,
 }

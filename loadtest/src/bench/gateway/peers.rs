@@ -144,7 +144,7 @@ fn door(keys: &Keys, backend: SocketAddr) -> anyhow::Result<(SocketAddr, Command
         // Limits are looked at, and never reached.
         .env("GATEWAY_RATE_FACTOR", "1000")
         .env("INTERNAL_KEY_FILE", &keys.internal)
-        .env("WEB_ROOT", &keys.folder)
+        .env("WEB_ROOT", &keys.web)
         .env("REDIS_URL", "redis://127.0.0.1:1/0");
     Ok((address, command))
 }

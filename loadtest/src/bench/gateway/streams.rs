@@ -1,6 +1,6 @@
 //! What idle live streams take of the gateway's memory.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,12 @@ fn open(to: SocketAddr, count: u32, request: &[u8]) -> anyhow::Result<Vec<TcpStr
         ensure!(began.elapsed() < FIRST_MAX, "streams without a first event");
         poll.poll(&mut events, Some(Duration::from_secs(1)))?;
         for event in &events {
-            seen[event.token().0] = true;
+            let number = event.token().0;
+            let mut status = [0; 12];
+            if !std::mem::replace(&mut seen[number], true) {
+                lines[number].read_exact(&mut status)?;
+                ensure!(status == *b"HTTP/1.1 200", "a stream was refused: {}", status.escape_ascii());
+            }
         }
     }
     Ok(lines)
