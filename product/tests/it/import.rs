@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Query;
@@ -73,6 +74,7 @@ async fn a_file_becomes_products_once_however_often_it_is_sent() {
     assert_eq!(found["items"][0]["productName"], "lamp, \"602\"");
     assert_eq!(found["items"][0]["saleStartTime"], "2031-06-02T01:00:00Z");
     let product = ProductId(found["items"][0]["productId"].as_i64().unwrap());
+    service.clock.advance(Duration::from_secs(1));
     service.counts_are(product, [5, 5, 0, 0]).await;
     let told = eventually(PATIENCE, async || {
         let told = service.told(PRODUCT_EVENTS, &product.to_string())?;
@@ -85,6 +87,31 @@ async fn a_file_becomes_products_once_however_often_it_is_sent() {
         (1, &json!("scheduled"), &json!(1))
     );
     assert_eq!(told[0]["productOptions"][0]["optionValue"], "red");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_begins_before_all_imported_products_are_told() {
+    let service = Service::start().await;
+    let company = service.company().await;
+    let mut wish = service.wish(company, 1);
+    wish["saleStartTime"] = json!(service.clock.now() + Duration::from_secs(60));
+    service.seller().post("/api/products", &wish).await.unwrap().expect(201);
+    let started = send(&service.seller(), company, file(3_000)).await.expect(202).body;
+    over(&service, &started).await;
+    service.clock.advance(Duration::from_secs(60));
+    let untold = "SELECT count(*) FROM product
+                  WHERE state_version = 0 AND (SELECT state FROM product WHERE external_id IS NULL) = 'onSale'";
+    eventually(PATIENCE, async || {
+        anyhow::ensure!(service.number(untold).await > 0, "it has not begun, or all are told");
+        Ok(())
+    })
+    .await;
+    eventually(PATIENCE, async || {
+        let left = service.number("SELECT count(*) FROM product WHERE state_version = 0").await;
+        anyhow::ensure!(left == 0, "{left} are not told");
+        Ok(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,7 +85,7 @@ async fn told(run: &Run<'_>) -> anyhow::Result<()> {
     let start = Instant::now();
     loop {
         let left: i64 = sqlx::query_scalar(
-            "SELECT (SELECT count(*) FROM product WHERE turns_at IS NOT NULL AND turns_at <= now())
+            "SELECT (SELECT count(*) FROM product WHERE turns_at <= now() OR (state_version = 0 AND deleted_at IS NULL))
                   + (SELECT count(*) FROM outbox)",
         )
         .fetch_one(&run.pool)
