@@ -45,8 +45,7 @@ pub struct Peer(pub IpAddr);
 /// Serves `router` on `listener` until `stop`, then finishes the requests in flight.
 ///
 /// HTTP/1, with an explicit timer: hyper's head deadline is inert without one. Who begins with HTTP/2's preface is served
-/// with that: the gateway sends all event streams over one connection, as a connection for each costs both sides
-/// about 18 kB of buffers.
+/// with that: the gateway sends its event streams over a few connections that they share.
 pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
     let graceful = GracefulShutdown::new();
     // Connections outlive the stop while they drain, but not the drain.
@@ -106,8 +105,8 @@ fn http2() -> http2::Builder<TokioExecutor> {
 }
 
 /// Whether a connection begins as HTTP/2 does, which no HTTP/1 request does; its first packet says so. `None` when nothing
-/// comes for [`HEAD_MAX`].
-async fn begins_http2(socket: &TcpStream) -> Option<bool> {
+/// comes for [`HEAD_MAX`], or the connection fails.
+pub async fn begins_http2(socket: &TcpStream) -> Option<bool> {
     let mut first = [0; 3];
     let length = tokio::time::timeout(HEAD_MAX, socket.peek(&mut first)).await.ok()?.ok()?;
     Some(first[..length] == *b"PRI")

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -212,6 +213,18 @@ pub(crate) async fn serve(router: Router, stop: &Stop) -> Uri {
     let address = uri(&listener);
     stop.spawn("service", common::http::serve(listener, router, stop.clone()));
     address
+}
+
+/// Waits until what a service has written no longer grows: then it stands in buffers. Returns the bytes.
+pub(crate) async fn settled(written: &AtomicUsize) -> usize {
+    let mut before = 0;
+    testkit::eventually(LONG, async || {
+        let now = written.load(Ordering::Relaxed);
+        let grown = now - std::mem::replace(&mut before, now);
+        anyhow::ensure!(grown == 0 && now > 0, "still writing");
+        Ok(now)
+    })
+    .await
 }
 
 /// A service that reads a request's head, writes `answer` and then closes, or stays silent when `hangs`.

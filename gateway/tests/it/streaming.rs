@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::gate::{Gate, serve};
+use crate::gate::{Gate, serve, settled};
 
 type Pieces = mpsc::Receiver<Result<Bytes, std::io::Error>>;
 
@@ -89,16 +89,8 @@ async fn a_client_that_does_not_read_stops_the_service_from_writing() {
     );
     let gate = Gate::before(vec![serve(router, &stop).await], stop.clone()).await;
     let mut answer = gate.http.request(http::Method::GET, "/api/products").send().await.unwrap();
-    let load = || written.load(std::sync::atomic::Ordering::Relaxed);
-    // When what is written has stopped growing, it stands in buffers, and those are bounded.
-    let mut before = 0;
-    testkit::eventually(crate::gate::LONG, async || {
-        let grown = load() - std::mem::replace(&mut before, load());
-        anyhow::ensure!(grown == 0 && load() > 0, "still writing");
-        Ok(())
-    })
-    .await;
-    assert!(load() < ALL / 2, "{} bytes went into buffers", load());
+    let buffered = settled(&written).await;
+    assert!(buffered < ALL / 2, "{buffered} bytes went into buffers");
     let mut read = 0;
     while let Some(piece) = answer.chunk().await.unwrap() {
         read += piece.len();

@@ -14,7 +14,7 @@ use futures::stream::{self, StreamExt as _};
 use http::{Method, Version};
 use testkit::wire::Wire;
 
-use crate::gate::{Gate, LONG, serve};
+use crate::gate::{Gate, LONG, serve, settled};
 
 type Piece = Result<Bytes, std::io::Error>;
 
@@ -51,15 +51,7 @@ async fn streams_that_nobody_reads_do_not_hold_up_the_one_beside_them() {
     for _ in 0..UNREAD {
         unread.push(http.request(Method::GET, "/api/queue/7/live").send().await.unwrap());
     }
-    // What is written stands in buffers as soon as it no longer grows.
-    let mut before = 0;
-    testkit::eventually(LONG, async || {
-        let now = written.load(Ordering::Relaxed);
-        let grown = now - std::mem::replace(&mut before, now);
-        anyhow::ensure!(grown == 0 && now > 0, "still writing");
-        Ok(())
-    })
-    .await;
+    settled(&written).await;
     // On each of the two workers' connections.
     for _ in 0..4 {
         let mut answer = http.request(Method::GET, "/api/queue/8/live").send().await.unwrap();

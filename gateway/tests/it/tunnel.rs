@@ -1,5 +1,6 @@
 //! WebSockets, on real sockets at both ends.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use common::stop::Stop;
@@ -213,13 +214,14 @@ async fn an_upgrade_is_overlooked_where_it_is_none_of_ours() {
     ] {
         let service = Service::start().await;
         let mut client = service.client("/api/queue/7/live", headers, "x").await;
-        let hang_up = async {
+        let hang_up = async || -> Infallible {
             loop {
                 let asked = service.asked().await;
                 assert_eq!(asked.head, "pri * http/2.0\r\n\r\n", "a stream, which knows no upgrade");
             }
         };
-        let answer = tokio::select! { answer = read_all(&mut client) => answer, () = hang_up => return };
+        let answer =
+            tokio::select! { answer = read_all(&mut client) => answer, never = hang_up() => match never {} };
         assert!(answer.starts_with("HTTP/1.1 502"), "{headers}: {answer}");
     }
 }

@@ -19,7 +19,7 @@ use crate::sale::announce::announce;
 
 /// Between two looks: how late a change is told at most, with what the outbox adds.
 const LOOK: Duration = Duration::from_millis(200);
-/// Imported products are told this much later: to tell 800 takes a third of the machine, and the rest of the rows comes first.
+/// Imported products are told this much later: to tell them takes processor time from the rows that still come.
 const IMPORTED_AGE: TimeDelta = TimeDelta::seconds(1);
 /// After a batch of them, so 800 a second: each goes on to the stock stage and to a room of its own, which must hold up
 /// neither the sales that run nor the import.
@@ -84,11 +84,12 @@ async fn due(tx: &mut PgConnection, now: Time) -> Result<Vec<i64>, sqlx::Error> 
         BATCH,
     );
     let mut due = by_clock.fetch_all(&mut *tx).await?;
+    // Only what the clock leaves room for, so that no pause of theirs holds up sales that begin.
     let imported = sqlx::query_scalar!(
         "SELECT product_id FROM product WHERE state_version = 0 AND deleted_at IS NULL AND created_at <= $1
          ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED",
         now - IMPORTED_AGE,
-        BATCH,
+        BATCH - i64::try_from(due.len()).unwrap_or(BATCH),
     );
     due.extend(imported.fetch_all(&mut *tx).await?);
     let by_stock = sqlx::query_scalar!(

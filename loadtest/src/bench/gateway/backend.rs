@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use common::http::begins_http2;
 use common::wire::token::Jwks;
 use futures::{StreamExt as _, stream};
 use http::Response;
@@ -75,8 +76,7 @@ async fn serve(listener: std::net::TcpListener, answers: Arc<Answers>) {
 
 /// One connection; how it ends is nobody's business.
 async fn line(mut socket: TcpStream, answers: Arc<Answers>) {
-    let mut first = [0; 3];
-    if matches!(socket.peek(&mut first).await, Ok(3)) && first == *b"PRI" {
+    if begins_http2(&socket).await == Some(true) {
         return streams(socket).await;
     }
     let mut buffer = Vec::with_capacity(4 << 10);
