@@ -25,6 +25,10 @@ pub const BATCH_MAX: usize = 500;
 const FILL: Duration = Duration::from_millis(2);
 /// Batches that wait for the service at most.
 const BATCHES_MAX: usize = 4;
+/// A pause after an error, against a client that reports one without end. While no broker is there it reports each
+/// connection that fails, up to forty a second, in one queue with records and rebalances: whoever takes errors more
+/// slowly than they come is behind for minutes after the broker's return, and keeps its group from going on.
+pub const AFTER_ERROR: Duration = Duration::from_millis(5);
 
 /// A record that could be read.
 #[derive(Debug, Clone, PartialEq)]
@@ -299,8 +303,7 @@ fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Option<Batch<T>> {
             Some(Ok(message)) => batch.push(&message),
             Some(Err(error)) => {
                 tracing::warn!(%error, "reading failed");
-                // While all brokers are down the client reports it without end.
-                std::thread::sleep(Duration::from_millis(200));
+                std::thread::sleep(AFTER_ERROR);
             }
             None => break,
         }

@@ -11,6 +11,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Message as _, Offset, TopicPartitionList};
 use tokio::time::Instant;
 
+use super::consumer::AFTER_ERROR;
 use crate::config::Kafka;
 use crate::wire::event::Topic;
 
@@ -144,7 +145,7 @@ impl Reader {
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
                 // The client connects again by itself.
-                Some(Err(_)) => std::thread::sleep(AGAIN),
+                Some(Err(_)) => std::thread::sleep(AFTER_ERROR),
                 None => {}
             }
         }
@@ -167,7 +168,7 @@ impl Reader {
             match self.consumer.0.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => return Ok(Some(found(Record::of(&message)))),
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
-                Some(Err(_)) => std::thread::sleep(AGAIN),
+                Some(Err(_)) => std::thread::sleep(AFTER_ERROR),
                 None => {}
             }
         }

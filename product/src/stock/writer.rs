@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::kafka::consumer::{read, settings};
+use common::kafka::consumer::{AFTER_ERROR, read, settings};
 use common::wire::event::{STOCK_COMMANDS, StockCommand};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -84,8 +84,7 @@ fn read_log(stage: &Stage, runtime: &Runtime) -> anyhow::Result<()> {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => anyhow::bail!("fatal: {code}"),
             Some(Err(error)) => {
                 tracing::warn!(%error, "reading commands failed");
-                // While all brokers are down the client reports it without end.
-                std::thread::sleep(RETRY);
+                std::thread::sleep(AFTER_ERROR);
             }
             None => {}
         }
