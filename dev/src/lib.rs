@@ -101,9 +101,11 @@ impl From<testkit::Error> for Failure {
     }
 }
 
-/// The repository's folder.
+/// The repository's folder: as cargo says when it starts this program, for one that was built in another clone with the
+/// same target folder, or before the clone was moved, lies elsewhere by its own account.
 pub(crate) fn root() -> PathBuf {
-    let dev = Path::new(env!("CARGO_MANIFEST_DIR"));
+    const BUILT_IN: &str = env!("CARGO_MANIFEST_DIR");
+    let dev = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(BUILT_IN), PathBuf::from);
     dev.parent().expect("the crate is a folder of the repository").to_owned()
 }
 
