@@ -1,6 +1,7 @@
 //! Benchmarks: one figure each, and beside it the limit that the same machine reached in the same run.
 //! Absolute figures say little about another machine; the ratio does.
 
+mod apart;
 mod board;
 mod catalogue;
 mod cost;

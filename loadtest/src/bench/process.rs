@@ -1,6 +1,8 @@
 //! What a process of the platform has taken from the machine, by the kernel's account.
 
 use anyhow::Context as _;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 
 use crate::stack::Stack;
 
@@ -66,16 +68,37 @@ impl Process {
     /// Processor time that it and its children have used, those that have ended too: of a server with a process per
     /// connection.
     pub(super) fn family_cpu(self) -> anyhow::Result<Cpu> {
-        let mut sum = self.read("stat", |stat| Some(Stat::read(stat)?.with_ended()))?;
-        for entry in std::fs::read_dir("/proc").context("/proc")?.flatten() {
-            // One that ends meanwhile counts for its parent next time.
-            let Ok(text) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-            if let Some(child) = Stat::read(&text).filter(|stat| stat.parent == self.0) {
-                let cpu = child.with_ended();
-                sum = Cpu { user: sum.user + cpu.user, system: sum.system + cpu.system };
+        let own = self.read("stat", |stat| Some(Stat::read(stat)?.with_ended()))?;
+        let sum = |sum: Cpu, cpu: Cpu| Cpu { user: sum.user + cpu.user, system: sum.system + cpu.system };
+        // A child that ends meanwhile counts for its parent next time.
+        Ok(self.children()?.map(|(_, child)| child.with_ended()).fold(own, sum))
+    }
+
+    fn children(self) -> anyhow::Result<impl Iterator<Item = (Self, Stat)>> {
+        let processes = std::fs::read_dir("/proc").context("/proc")?.flatten();
+        let children = processes.filter_map(move |entry| {
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            let stat = Stat::read(&std::fs::read_to_string(entry.path().join("stat")).ok()?)?;
+            (stat.parent == self.0).then_some((Self(number), stat))
+        });
+        Ok(children)
+    }
+
+    /// Lets it and its children run on these cores only, and what they start from now on.
+    pub(super) fn run_on(self, cores: &CpuSet) -> anyhow::Result<()> {
+        for one in self.children()?.map(|(child, _)| child).chain([self]) {
+            let folder = format!("/proc/{}/task", one.0);
+            // Threads and children that end meanwhile need no core.
+            for thread in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let number = thread.file_name().to_str().and_then(|name| name.parse().ok());
+                let number = number.with_context(|| folder.clone())?;
+                match sched_setaffinity(Pid::from_raw(number), cores) {
+                    Ok(()) | Err(nix::Error::ESRCH) => {}
+                    Err(error) => return Err(error).context("cores"),
+                }
             }
         }
-        Ok(sum)
+        Ok(())
     }
 
     /// Memory that it holds, in bytes.
