@@ -162,6 +162,13 @@ impl Error {
         )
     }
 
+    /// Whether this is one request too many. To turn it away is the gateway's work and nobody's failure: it is counted, but
+    /// a line for each would be more work, and a flood in the log, when there is too much already.
+    #[must_use]
+    pub fn is_load(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::TooManyConnections | Self::UpstreamBusy)
+    }
+
     /// Whether the rest of the request may still be on the wire, so that the connection cannot be used again.
     #[must_use]
     pub fn ends_connection(&self) -> bool {

@@ -146,7 +146,7 @@ async fn a_sale_survives_everything_that_dies() {
     let (mut child, report) = rush::start_with(stack, (units + units / 10, units), "chaos", &terms);
 
     // A run is played again by its seed.
-    let seed = std::env::var("ASTRAPHE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = std::env::var_os("ASTRAPHE_TEST_SEED").and_then(|seed| seed.to_str()?.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("seed {seed}");
     let mut dice = StdRng::seed_from_u64(seed);

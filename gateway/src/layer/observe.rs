@@ -107,10 +107,10 @@ impl Seen {
     }
 
     fn problem(&self, error: Error) -> Response<Body> {
-        let ends_connection = error.ends_connection();
+        let (ends_connection, is_load) = (error.ends_connection(), error.is_load());
         let failure = Failure::from(error);
         let cause = failure.cause.as_deref().unwrap_or(&failure.detail);
-        if failure.status.is_server_error() {
+        if failure.status.is_server_error() && !is_load {
             tracing::error!(
                 route = self.route,
                 code = failure.code,
