@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::store::{self, Letter};
 use crate::clock::Clock;
 use crate::config::Kafka;
-use crate::kafka::consumer::{Unreadable, header};
+use crate::kafka::consumer::{AFTER_ERROR, Unreadable, header};
 use crate::stop::Stop;
 use crate::wire::event::Topic;
 
@@ -91,7 +91,7 @@ fn read(consumer: &BaseConsumer, letters: &mpsc::Sender<Found>) {
             // The client connects again by itself.
             Some(Err(error)) => {
                 tracing::debug!(%error, "dead letters not read");
-                std::thread::sleep(RETRY);
+                std::thread::sleep(AFTER_ERROR);
             }
             None => {}
         }
