@@ -1,12 +1,14 @@
 //! `cargo dev test`: the whole suite on real servers of its own.
 
+use std::env;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use testkit::error::{Context, Error, Result};
-use testkit::packages::Purpose;
+use testkit::packages::{Purpose, no_fsync};
 use testkit::postgres;
 use testkit::process::{self, Spec};
 
@@ -25,6 +27,7 @@ pub(crate) fn run(test: &Test) -> std::result::Result<ExitCode, Failure> {
     folder::remove_abandoned(&crate::programs("stacks"));
     let dir = base.join(format!("test-{}", std::process::id()));
     packages::install(&base, Purpose::Test)?;
+    without_fsync()?;
 
     if whole_workspace(test) {
         build()?;
@@ -53,6 +56,27 @@ pub(crate) fn run(test: &Test) -> std::result::Result<ExitCode, Failure> {
         }
         None => Err(Error::new("told to stop during the tests").into()),
     }
+}
+
+/// Starts this command again with a library that makes `fsync` do nothing, for itself and all that it starts.
+///
+/// Tests kill processes, never the machine, and what a killed process has written is in the kernel. So waiting for the
+/// disk proves nothing; but while the disk is busy with something else, as a build, it holds up every commit, and for
+/// minutes the recovery of a killed broker or database, which syncs all its files.
+fn without_fsync() -> Result<()> {
+    const PRELOAD: &str = "LD_PRELOAD";
+    let library = no_fsync().ok_or_else(|| Error::new("libeatmydata is missing"))?;
+    let mut preload = env::var_os(PRELOAD).unwrap_or_default();
+    if env::split_paths(&preload).any(|path| path == library) {
+        return Ok(());
+    }
+    if !preload.is_empty() {
+        preload.push(":");
+    }
+    preload.push(library);
+    let this = env::current_exe().context("cannot find this program")?;
+    let failed = Command::new(this).args(env::args_os().skip(1)).env(PRELOAD, preload).exec();
+    Err(failed).context("cannot start this program again")
 }
 
 /// All programs: end-to-end tests start those of other crates.

@@ -10,8 +10,8 @@ use crate::error::{Context, Error, Result};
 use crate::port;
 use crate::process::{Process, Server, Spec, run_checked};
 
-/// A killed broker may return only after its session of 3 s ended.
-const READY_WITHIN: Duration = Duration::from_secs(90);
+/// A killed broker may return only after its session of 3 s ended, and first recovers all its logs.
+const READY_WITHIN: Duration = Duration::from_secs(180);
 const STOP_WITHIN: Duration = Duration::from_millis(3500);
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
 

@@ -25,7 +25,8 @@ pub enum Purpose {
     Build,
     /// Running the servers.
     Run,
-    /// The test suite: it also asks a live Prometheus, and the alert rules' own test tool, and opens pages in a browser.
+    /// The test suite: it also asks a live Prometheus, and the alert rules' own test tool, opens pages in a browser, and
+    /// does not wait for the disk.
     Test,
 }
 
@@ -53,6 +54,7 @@ pub fn missing(purpose: Purpose) -> Vec<String> {
         need(in_path("prometheus") && in_path("promtool"), "prometheus");
         need(in_path("amtool"), "prometheus-alertmanager");
         need(browser().is_some(), "chromium");
+        need(no_fsync().is_some(), "libeatmydata1");
     }
     packages
 }
@@ -100,6 +102,12 @@ fn apt(log: &Path) -> Spec {
 /// The browser that tests drive: Debian's Chromium, or Chrome where that is what there is.
 pub fn browser() -> Option<&'static str> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|program| in_path(program))
+}
+
+/// The library that makes `fsync` do nothing in processes that load it first.
+pub fn no_fsync() -> Option<PathBuf> {
+    let dirs = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    dirs.map(|dir| dir.join("libeatmydata.so")).find(|path| path.exists())
 }
 
 fn in_path(program: &str) -> bool {

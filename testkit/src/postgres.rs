@@ -15,8 +15,8 @@ use crate::error::{Context, Error, Result};
 use crate::process::{Process, Server, Spec, run_checked};
 
 const USER: &str = "postgres";
-/// After a crash the server first replays its log.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// After a crash the server first syncs all its files and replays its log.
+const READY_WITHIN: Duration = Duration::from_secs(180);
 const STOP_WITHIN: Duration = Duration::from_millis(3500);
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the sessions of a killed server may go on.
