@@ -49,7 +49,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Reads one topic. Every call blocks its thread.
+/// Reads one topic. Every call blocks its thread; between calls it asks the broker for nothing.
 #[derive(Debug)]
 pub struct Reader {
     consumer: Plain,
@@ -95,6 +95,9 @@ impl Reader {
             // What is asked for may be deleted by now, or the topic another one.
             .set("auto.offset.reset", "earliest")
             .set("queued.max.messages.kbytes", "32768")
+            // Where it is assigned anew, the client first waits for the answer about the partitions before: the
+            // default is 500 ms, for each place that is looked at.
+            .set("fetch.wait.max.ms", "10")
             .set("fetch.queue.backoff.ms", "10");
         let consumer = Plain(settings.create_with_context(Quiet).context("Kafka")?);
         Ok(Self { consumer, topic, name: kafka.topic(topic) })
@@ -132,7 +135,7 @@ impl Reader {
     ) -> anyhow::Result<Offsets> {
         let mut reached: Offsets =
             (0..self.topic.partitions).map(|one| (one, from.get(&one).copied().unwrap_or(0))).collect();
-        self.assign(&reached)?;
+        let _assigned = self.assign(&reached)?;
         let mut ended = BTreeSet::new();
         let mut heard = Instant::now();
         while ended.len() < reached.len() {
@@ -162,7 +165,7 @@ impl Reader {
         offset: i64,
         found: impl FnOnce(Record<'_>) -> T,
     ) -> anyhow::Result<Option<T>> {
-        self.assign(&[(partition, offset)].into())?;
+        let _assigned = self.assign(&[(partition, offset)].into())?;
         let asked = Instant::now();
         while asked.elapsed() < ANSWER_MAX {
             match self.consumer.0.poll(Duration::from_millis(100)) {
@@ -175,11 +178,23 @@ impl Reader {
         anyhow::bail!("{} gave no record", self.name)
     }
 
-    fn assign(&self, from: &Offsets) -> anyhow::Result<()> {
+    fn assign(&self, from: &Offsets) -> anyhow::Result<Assigned<'_>> {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in from {
             list.add_partition_offset(&self.name, *partition, Offset::Offset(*offset))?;
         }
-        Ok(self.consumer.0.assign(&list)?)
+        self.consumer.0.assign(&list)?;
+        Ok(Assigned(&self.consumer))
+    }
+}
+
+/// What is read now, until it is dropped.
+struct Assigned<'a>(&'a Plain);
+
+impl Drop for Assigned<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.0.unassign() {
+            tracing::warn!(%error, "the reader goes on fetching");
+        }
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod logs;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use common::kafka;
 use common::kafka::chain::StreamId;
 use common::wire::event::QUEUE_EVENTS;
@@ -154,8 +155,8 @@ impl Relay {
         }
     }
 
-    /// Moves what waits, a limited amount; says whether more may. Only what goes wrong at the topic is an error: it
-    /// leaves the chains' ends unknown.
+    /// Moves what waits, a limited amount; says whether more may. Only what goes wrong at the topic and its notes is an
+    /// error: it leaves the chains' ends unknown.
     async fn pass(&mut self, chains: &mut Chains) -> anyhow::Result<bool> {
         let (pages, is_more) = match self.waiting(chains).await? {
             Ok(waiting) => waiting,
@@ -178,10 +179,10 @@ impl Relay {
             }
         }
         self.app.metrics.relay_steps_total.inc_by(u64::try_from(steps).unwrap_or(u64::MAX));
-        // Without the note a successor reads more of the topic.
-        if let Err(error) = self.logs.note(&self.holder, &sent.places, &sent.read).await {
-            tracing::debug!(error = format!("{error:#}"), "places not noted");
-        }
+        // Without this note a successor reads more of the topic; with the next one it would not, and take these chains'
+        // ends from where they were before.
+        let is_noted = self.logs.note(&self.holder, &sent.places, &sent.read).await;
+        anyhow::ensure!(is_noted.context("places not noted")?, "the lease is lost");
         Ok(is_more)
     }
 

@@ -66,13 +66,18 @@ async fn script<T: common::redis::FromValue>(
 /// Puts registrations into the room's log as its scripts do, at the end or under old ids, and says so as an instance
 /// does.
 async fn add(shop: &Shop, tickets: std::ops::Range<i64>, id: &str) {
+    add_to(shop, PRODUCT, tickets, id).await;
+}
+
+async fn add_to(shop: &Shop, product: ProductId, tickets: std::ops::Range<i64>, id: &str) {
     const ADD: &str = "for ticket = ARGV[2], ARGV[3] - 1 do
         redis.call('XADD', KEYS[1], ARGV[1], 'step', 'joined', 'at', 1, 'user', ticket, 'ticket', ticket) end
         local time = redis.call('TIME')
         redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[4])
         return 1";
+    let (log, product) = (format!("room:{{{product}}}:log"), product.to_string());
     let (from, to) = (tickets.start.to_string(), tickets.end.to_string());
-    let _: i64 = script(shop, ADD, &[LOG, ROOMS], &[id, &from, &to, "7"]).await;
+    let _: i64 = script(shop, ADD, &[&log, ROOMS], &[id, &from, &to, &product]).await;
 }
 
 /// The room's steps as the topic has them; the chain must be whole.
@@ -244,6 +249,39 @@ async fn without_its_notes_a_relay_finds_the_chains_ends_in_the_topic() {
     add(&shop, 1_501..1_601, "*").await;
     let _relay = Instance::start(&shop, |_| {}).await;
     until_moved(&kafka(&shop), 1_600).await;
+}
+
+#[tokio::test]
+async fn a_note_that_is_missing_is_not_hidden_by_the_next_one() {
+    let shop = Shop::open().await;
+    let mut relay = Instance::start(&shop, |_| {}).await;
+    add(&shop, 1..101, "*").await;
+    until_moved(&kafka(&shop), 100).await;
+    for round in 1..=3 {
+        // For a moment, in which its holder mostly does not look.
+        let lost = "return redis.call('SET', KEYS[1], 'another', 'PX', 200)";
+        let _: String = script(&shop, lost, &[LEASE], &[]).await;
+        add(&shop, 200 * round - 99..200 * round + 1, "*").await;
+        until_moved(&kafka(&shop), 200 * round).await;
+        // Records in every partition that are noted.
+        let others = (100 * round..100 * round + 16).map(ProductId);
+        for product in others.clone() {
+            add_to(&shop, product, 1..2, "*").await;
+        }
+        testkit::eventually(REPLACED, async || {
+            for product in others.clone() {
+                let at = format!("queue:{{relay}}:at:{product}");
+                anyhow::ensure!(shop.redis.text(&at).await?.is_some(), "no record of room {product}");
+            }
+            Ok(())
+        })
+        .await;
+        drop(relay);
+        shop.redis.delete(vec![LEASE.into()]).await.unwrap();
+        relay = Instance::start(&shop, |_| {}).await;
+        add(&shop, 200 * round + 1..200 * round + 101, "*").await;
+        until_moved(&kafka(&shop), 200 * round + 100).await;
+    }
 }
 
 #[tokio::test]
