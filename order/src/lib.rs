@@ -28,6 +28,7 @@ pub mod refund;
 pub mod routes;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -120,8 +121,13 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
 
 fn jobs(app: &App, producer: Producer, stop: &Stop) {
     let kafka = app.config.kafka.clone();
-    let source =
-        |group| Source { kafka: kafka.clone(), group, producer: producer.clone(), lag: Lag::default() };
+    let source = |group| Source {
+        kafka: kafka.clone(),
+        group,
+        producer: producer.clone(),
+        lag: Lag::default(),
+        patience: Duration::ZERO,
+    };
     let decisions = source(order::events::GROUP);
     let products = source(product::events::GROUP);
     let lags = [(STOCK_DECISIONS, decisions.lag.clone()), (PRODUCT_EVENTS, products.lag.clone())];

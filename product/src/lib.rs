@@ -108,6 +108,7 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
         group: seller::events::GROUP,
         producer: producer.clone(),
         lag: Lag::default(),
+        patience: seller::events::PATIENCE,
     };
     stop.spawn("figures", seller::events::run(rooms, pg.clone(), metrics.clone(), stop.clone()));
     let relay = outbox::relay(pg.clone(), kafka.clone(), producer, nudge.clone(), stop.clone());

@@ -23,6 +23,8 @@ use crate::wire::event::{Event, Topic};
 pub const BATCH_MAX: usize = 500;
 /// A batch waits this long for more records after its first one.
 const FILL: Duration = Duration::from_millis(2);
+/// Records that wait at the broker do so no longer once they are this many bytes.
+const FULL_BYTES: &str = "262144";
 /// Batches that wait for the service at most.
 const BATCHES_MAX: usize = 4;
 /// A pause after an error, against a client that reports one without end. While no broker is there it reports each
@@ -159,6 +161,10 @@ pub struct Source {
     pub producer: Producer,
     /// Records that wait, as of the last statistics.
     pub lag: Lag,
+    /// How long records may wait at the broker for more that come with them. Zero for those who decide something; who
+    /// shows, counts or tells things need not hear of each alone, and each answer costs broker and reader as much as ten
+    /// records.
+    pub patience: Duration,
 }
 
 /// Records between a group's position and the end of its partitions.
@@ -192,7 +198,13 @@ pub(super) type Member = BaseConsumer<Lag>;
 
 impl Source {
     fn subscribe(&self, topic: Topic) -> anyhow::Result<Member> {
-        let consumer: Member = settings(&self.kafka, self.group).create_with_context(self.lag.clone())?;
+        let mut settings = settings(&self.kafka, self.group);
+        if !self.patience.is_zero() {
+            settings
+                .set("fetch.min.bytes", FULL_BYTES)
+                .set("fetch.wait.max.ms", self.patience.as_millis().to_string());
+        }
+        let consumer: Member = settings.create_with_context(self.lag.clone())?;
         consumer.subscribe(&[&self.kafka.topic(topic)])?;
         Ok(consumer)
     }

@@ -340,7 +340,13 @@ fn hear<T: Event + Clone + 'static>(
     stop: &Stop,
 ) -> Heard<T> {
     let heard = Heard::<T>::default();
-    let source = Source { kafka: kafka.clone(), group, producer: producer.clone(), lag: Lag::default() };
+    let source = Source {
+        kafka: kafka.clone(),
+        group,
+        producer: producer.clone(),
+        lag: Lag::default(),
+        patience: Duration::ZERO,
+    };
     let (into, until) = (Arc::clone(&heard), stop.clone());
     stop.spawn("hear", async move {
         let apply = |records: Arc<[Received<T>]>| {

@@ -196,7 +196,7 @@ async fn read_on(test: &TestOrder, units: i64) -> Vec<i64> {
     test.tell_stock(1, units, Vec::new()).await;
     let (stop, seen) = (Stop::new(), Mutex::new(Vec::new()));
     let (kafka, producer) = (test.kafka.clone(), test.producer.clone());
-    let source = Source { kafka, group: "reads-on", producer, lag: Lag::default() };
+    let source = Source { kafka, group: "reads-on", producer, lag: Lag::default(), patience: Duration::ZERO };
     let apply = |records: Arc<[Received<StockDecided>]>| {
         seen.lock().unwrap().extend(records.iter().map(|record| record.event.available));
         if seen.lock().unwrap().contains(&units) {

@@ -1,6 +1,7 @@
 //! Counts the people of each waiting room from its log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use common::kafka::consumer::{Received, Source, consume};
@@ -15,6 +16,8 @@ use crate::metrics::Metrics;
 
 /// The consumer group, without the deployment's prefix.
 pub const GROUP: &str = "product-figures";
+/// A seller's figures are a second old anyway.
+pub const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Counts until the stop.
 pub async fn run(source: Source, pool: PgPool, metrics: Metrics, stop: Stop) {

@@ -31,8 +31,10 @@ use crate::app::App;
 use chains::Chains;
 use logs::{Backlog, Logs, Page};
 
-/// Between two looks at the logs when nothing waited, and between two notes of the rooms that took steps.
-const POLL: Duration = Duration::from_millis(50);
+/// Between two looks at the logs when nothing waited: a transaction costs the broker as much as a hundred steps in it.
+const POLL: Duration = Duration::from_millis(200);
+/// Between two notes of the rooms that took steps.
+const MARK: Duration = Duration::from_millis(100);
 /// Between two looks at all rooms that are listed.
 const LOOK_ALL: Duration = Duration::from_secs(5);
 /// Between two looks at the lease, of those who do not hold it.
@@ -72,7 +74,7 @@ pub(crate) async fn run(app: App) {
 
 /// Says which rooms took steps here, until the stop.
 pub(crate) async fn mark(app: App) {
-    while app.stop.pause(POLL).await {
+    while app.stop.pause(MARK).await {
         if let Err(error) = app.store.logs().mark().await {
             tracing::debug!(error = format!("{error:#}"), "steps not announced");
         }

@@ -102,7 +102,13 @@ impl Inputs {
     {
         let (app, producer, safety) = (self.app.clone(), self.producer.clone(), self.safety.clone());
         let lag = Lag::default();
-        let source = Source { kafka: app.config.kafka.clone(), group, producer, lag: lag.clone() };
+        let source = Source {
+            kafka: app.config.kafka.clone(),
+            group,
+            producer,
+            lag: lag.clone(),
+            patience: Duration::ZERO,
+        };
         let gauge = app.metrics.consumer_lag.with_label_values(&[T::TOPIC.name]);
         let stop = app.stop.clone();
         app.stop.spawn("lag", async move {

@@ -15,6 +15,8 @@ use super::store::Letter;
 use super::{rules, sales, store};
 use crate::app::App;
 
+/// Nobody misses a notice that comes this much later.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Between two samples of what waits to be read.
 const SAMPLE: Duration = Duration::from_secs(1);
 
@@ -25,8 +27,13 @@ pub(crate) async fn run(app: App, kafka: Kafka, producer: Producer, stop: Stop) 
         tracing::error!(error = format!("{error:#}"), "no topics to read notices from");
         return stop.stop();
     }
-    let source =
-        |group| Source { kafka: kafka.clone(), group, producer: producer.clone(), lag: Lag::default() };
+    let source = |group| Source {
+        kafka: kafka.clone(),
+        group,
+        producer: producer.clone(),
+        lag: Lag::default(),
+        patience: PATIENCE,
+    };
     let (products, decisions, orders) =
         (source("notice-products"), source("notice-decisions"), source("notice-orders"));
     let lags = [&products, &decisions, &orders].map(|source| source.lag.clone());
