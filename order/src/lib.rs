@@ -28,7 +28,6 @@ pub mod refund;
 pub mod routes;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -39,7 +38,7 @@ use common::auth::revoked::Revoked;
 use common::client::Client;
 use common::dead_letter::{self, http::Desk};
 use common::http::door::serve_when_open;
-use common::kafka::consumer::{Lag, Source};
+use common::kafka::consumer::Source;
 use common::kafka::producer::Producer;
 use common::outbox::{self, Nudge};
 use common::redis::Connections;
@@ -121,15 +120,8 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
 
 fn jobs(app: &App, producer: Producer, stop: &Stop) {
     let kafka = app.config.kafka.clone();
-    let source = |group| Source {
-        kafka: kafka.clone(),
-        group,
-        producer: producer.clone(),
-        lag: Lag::default(),
-        patience: Duration::ZERO,
-    };
-    let decisions = source(order::events::GROUP);
-    let products = source(product::events::GROUP);
+    let decisions = Source::new(&kafka, order::events::GROUP, &producer);
+    let products = Source::new(&kafka, product::events::GROUP, &producer);
     let lags = [(STOCK_DECISIONS, decisions.lag.clone()), (PRODUCT_EVENTS, products.lag.clone())];
     stop.spawn("decisions", order::events::run(app.clone(), decisions, stop.clone()));
     stop.spawn("products", product::events::run(app.clone(), products, stop.clone()));

@@ -49,7 +49,7 @@ use common::auth::key::InternalKey;
 use common::client::Client;
 use common::dead_letter::{self, http::Desk};
 use common::http::door::serve_when_open;
-use common::kafka::consumer::{Lag, Source};
+use common::kafka::consumer::Source;
 use common::kafka::create_topics;
 use common::kafka::producer::Producer;
 use common::outbox::{self, Nudge};
@@ -103,13 +103,8 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
     create_topics(kafka, &[STOCK_COMMANDS, STOCK_DECISIONS, PRODUCT_EVENTS, QUEUE_EVENTS], stop).await?;
     let producer = Producer::new(kafka).context("producer")?;
     let nudge = Nudge::default();
-    let rooms = Source {
-        kafka: kafka.clone(),
-        group: seller::events::GROUP,
-        producer: producer.clone(),
-        lag: Lag::default(),
-        patience: seller::events::PATIENCE,
-    };
+    let rooms = Source::new(kafka, seller::events::GROUP, &producer);
+    let rooms = Source { patience: seller::events::PATIENCE, ..rooms };
     stop.spawn("figures", seller::events::run(rooms, pg.clone(), metrics.clone(), stop.clone()));
     let relay = outbox::relay(pg.clone(), kafka.clone(), producer, nudge.clone(), stop.clone());
     stop.spawn("outbox relay", relay);

@@ -161,9 +161,8 @@ pub struct Source {
     pub producer: Producer,
     /// Records that wait, as of the last statistics.
     pub lag: Lag,
-    /// How long records may wait at the broker for more that come with them. Zero for those who decide something; who
-    /// shows, counts or tells things need not hear of each alone, and each answer costs broker and reader as much as ten
-    /// records.
+    /// How long records may wait at the broker for more that come with them; in whole milliseconds, zero: not at all.
+    /// Whoever decides something waits for none. Who shows, counts or tells things need not hear of each alone.
     pub patience: Duration,
 }
 
@@ -197,6 +196,13 @@ impl ConsumerContext for Lag {}
 pub(super) type Member = BaseConsumer<Lag>;
 
 impl Source {
+    /// Reads as a member of `group`, each record as soon as it is there.
+    #[must_use]
+    pub fn new(kafka: &Kafka, group: &'static str, producer: &Producer) -> Self {
+        let (kafka, producer) = (kafka.clone(), producer.clone());
+        Self { kafka, group, producer, lag: Lag::default(), patience: Duration::ZERO }
+    }
+
     fn subscribe(&self, topic: Topic) -> anyhow::Result<Member> {
         let mut settings = settings(&self.kafka, self.group);
         if !self.patience.is_zero() {

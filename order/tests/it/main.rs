@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use common::clock::Clock;
 use common::config::{Kafka, Pg, Redis, Secret, Telemetry};
-use common::kafka::consumer::{Lag, Received, Source, consume};
+use common::kafka::consumer::{Received, Source, consume};
 use common::kafka::producer::{Outgoing, Producer};
 use common::stop::Stop;
 use common::wire::event::{
@@ -340,13 +340,7 @@ fn hear<T: Event + Clone + 'static>(
     stop: &Stop,
 ) -> Heard<T> {
     let heard = Heard::<T>::default();
-    let source = Source {
-        kafka: kafka.clone(),
-        group,
-        producer: producer.clone(),
-        lag: Lag::default(),
-        patience: Duration::ZERO,
-    };
+    let source = Source::new(kafka, group, producer);
     let (into, until) = (Arc::clone(&heard), stop.clone());
     stop.spawn("hear", async move {
         let apply = |records: Arc<[Received<T>]>| {

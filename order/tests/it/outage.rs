@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use common::kafka::consumer::{Lag, Received, Source, consume};
+use common::kafka::consumer::{Received, Source, consume};
 use common::stop::Stop;
 use common::wire::event::StockDecided;
 use common::wire::order::OrderState;
@@ -195,8 +195,7 @@ fn a_process_that_is_told_to_stop_while_the_broker_is_away_ends() {
 async fn read_on(test: &TestOrder, units: i64) -> Vec<i64> {
     test.tell_stock(1, units, Vec::new()).await;
     let (stop, seen) = (Stop::new(), Mutex::new(Vec::new()));
-    let (kafka, producer) = (test.kafka.clone(), test.producer.clone());
-    let source = Source { kafka, group: "reads-on", producer, lag: Lag::default(), patience: Duration::ZERO };
+    let source = Source::new(&test.kafka, "reads-on", &test.producer);
     let apply = |records: Arc<[Received<StockDecided>]>| {
         seen.lock().unwrap().extend(records.iter().map(|record| record.event.available));
         if seen.lock().unwrap().contains(&units) {

@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 
 /// The consumer group, without the deployment's prefix.
 pub const GROUP: &str = "product-figures";
-/// A seller's figures are a second old anyway.
+/// How long steps may wait at the broker for others: a seller's figures are up to a second old anyway.
 pub const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Counts until the stop.

@@ -206,18 +206,24 @@ impl Logs {
         Ok(())
     }
 
-    /// Notes the places of products' last records, and up to where they are complete. False without the lease.
+    /// Notes the places of products' last records, and up to where they are complete.
+    ///
+    /// An error when that is not known to be noted, as without the lease. Then whoever asks must not note anything later:
+    /// that would say that nothing is missing, and a successor take a chain's end from where it was before.
     pub(super) async fn note(
         &self,
         holder: &str,
         places: &BTreeMap<ProductId, (i32, i64)>,
         read: &Offsets,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<()> {
         let keys = [LEASE.to_owned(), READ.to_owned()].into_iter().chain(places.keys().map(|one| at(*one)));
         let texts = places.values().map(|(partition, offset)| format!("{partition}:{offset}").into());
         let ends = read.iter().flat_map(|(partition, offset)| [(*partition).into(), (*offset).into()]);
         let args: Vec<Value> = [holder.into(), ms(NOTE_KEPT)].into_iter().chain(texts).chain(ends).collect();
-        Ok(self.run::<i64>(&self.scripts.note, keys.collect(), args).await? == 1)
+        let noted: i64 =
+            self.run(&self.scripts.note, keys.collect(), args).await.context("places not noted")?;
+        anyhow::ensure!(noted == 1, "the lease is lost");
+        Ok(())
     }
 
     /// Up to where each partition's records are noted.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::kafka;
 use common::kafka::commits::Safety;
-use common::kafka::consumer::{Lag, Received, Source, consume_safely};
+use common::kafka::consumer::{Received, Source, consume_safely};
 use common::kafka::producer::Producer;
 use common::wire::event::{Event, ORDER_EVENTS, OrderChanged, PRODUCT_EVENTS, STOCK_DECISIONS, StockDecided};
 use common::wire::product::ProductSnapshot;
@@ -100,15 +100,9 @@ impl Inputs {
         T: Event + Clone + 'static,
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        let (app, producer, safety) = (self.app.clone(), self.producer.clone(), self.safety.clone());
-        let lag = Lag::default();
-        let source = Source {
-            kafka: app.config.kafka.clone(),
-            group,
-            producer,
-            lag: lag.clone(),
-            patience: Duration::ZERO,
-        };
+        let (app, safety) = (self.app.clone(), self.safety.clone());
+        let source = Source::new(&app.config.kafka, group, &self.producer);
+        let lag = source.lag.clone();
         let gauge = app.metrics.consumer_lag.with_label_values(&[T::TOPIC.name]);
         let stop = app.stop.clone();
         app.stop.spawn("lag", async move {

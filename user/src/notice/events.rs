@@ -15,7 +15,7 @@ use super::store::Letter;
 use super::{rules, sales, store};
 use crate::app::App;
 
-/// Nobody misses a notice that comes this much later.
+/// How long what notices are made of may wait at the broker for more: nobody minds hearing this much later.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Between two samples of what waits to be read.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -27,13 +27,7 @@ pub(crate) async fn run(app: App, kafka: Kafka, producer: Producer, stop: Stop) 
         tracing::error!(error = format!("{error:#}"), "no topics to read notices from");
         return stop.stop();
     }
-    let source = |group| Source {
-        kafka: kafka.clone(),
-        group,
-        producer: producer.clone(),
-        lag: Lag::default(),
-        patience: PATIENCE,
-    };
+    let source = |group| Source { patience: PATIENCE, ..Source::new(&kafka, group, &producer) };
     let (products, decisions, orders) =
         (source("notice-products"), source("notice-decisions"), source("notice-orders"));
     let lags = [&products, &decisions, &orders].map(|source| source.lag.clone());
