@@ -5,8 +5,10 @@
 //! the smallest ids that exist and deletes them, so it skips none. Two events of one key are always caused under
 //! one lock (the order's or product's row, the partition's cursor), so their ids follow their commits.
 //!
-//! The table, in the service's own migrations:
-//! `outbox(id bigint identity, topic text, key text, headers jsonb, payload bytea, created_at timestamptz)`.
+//! The table, in the service's own migrations, holds the events of a transaction in one row, event by event in arrays
+//! of equal length, because rows are what a database is paid for:
+//! `outbox(id bigint identity, topics text[], keys text[], headers text[], bodies bytea[], records integer, created_at
+//! timestamptz)`. `headers` are JSON objects; `records` counts the events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +17,6 @@ use std::time::Duration;
 use prometheus::IntGauge;
 use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::types::Json;
 use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -28,8 +29,10 @@ use crate::wire::Time;
 use crate::wire::event::Event;
 
 /// Rows sent at once.
-const BATCH: i64 = 500;
-/// Rows removed until the table is cleaned: a search for the oldest row walks over all that were removed since. The
+const BATCH: i64 = 16;
+/// Events of one row at most: what a step of the relay holds in memory is bounded by this times [`BATCH`].
+const ROW_MAX: usize = 500;
+/// Events removed until the table is cleaned: a search for the oldest row walks over all that were removed since. The
 /// server by itself cleans once a minute, a million rows too late in a rush.
 const CLEAN: usize = 20_000;
 /// Without a nudge the table is looked at this often: rows written by another replica have none.
@@ -65,7 +68,7 @@ pub struct Letters {
     now: Time,
     topics: Vec<&'static str>,
     keys: Vec<String>,
-    headers: Vec<Json<Headers>>,
+    headers: Vec<String>,
     bodies: Vec<Vec<u8>>,
 }
 
@@ -83,14 +86,15 @@ impl Letters {
         for event in events {
             self.topics.push(T::TOPIC.name);
             self.keys.push(event.key());
-            self.headers.push(Json(Headers {
+            let headers = Headers {
                 ce_id: Uuid::now_v7(),
                 ce_type: event.kind(),
                 ce_source: self.source,
                 ce_time: self.now,
                 ce_specversion: "1.0",
                 content_type: "application/json",
-            }));
+            };
+            self.headers.push(serde_json::to_string(&headers).expect("plain data always becomes JSON"));
             self.bodies.push(body(event));
         }
         self
@@ -101,22 +105,19 @@ impl Letters {
     /// # Errors
     /// The database's.
     pub async fn put(&self, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self.keys.is_empty() {
-            return Ok(());
+        let ends = (ROW_MAX..self.keys.len()).step_by(ROW_MAX).chain([self.keys.len()]);
+        let mut first = 0;
+        for end in ends.filter(|end| *end > 0) {
+            let row = first..end;
+            insert(
+                &mut *tx,
+                (&self.topics[row.clone()], &self.keys[row.clone()]),
+                (&self.headers[row.clone()], &self.bodies[row]),
+                self.now,
+            )
+            .await?;
+            first = end;
         }
-        // Rows get their ids in the arrays' order.
-        sqlx::query(
-            "INSERT INTO outbox (topic, key, headers, payload, created_at)
-             SELECT t, k, h, p, $5 FROM UNNEST($1::text[], $2::text[], $3::jsonb[], $4::bytea[])
-                  WITH ORDINALITY AS row(t, k, h, p, n) ORDER BY n",
-        )
-        .bind(&self.topics)
-        .bind(&self.keys)
-        .bind(&self.headers)
-        .bind(&self.bodies)
-        .bind(self.now)
-        .execute(tx)
-        .await?;
         Ok(())
     }
 }
@@ -139,11 +140,22 @@ pub struct Parcel {
 /// # Errors
 /// The database's.
 pub async fn post(tx: &mut PgConnection, parcel: Parcel, now: Time) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO outbox (topic, key, headers, payload, created_at) VALUES ($1, $2, $3, $4, $5)")
-        .bind(parcel.topic)
-        .bind(parcel.key)
-        .bind(serde_json::Value::Object(parcel.headers))
-        .bind(parcel.body)
+    let headers = serde_json::Value::Object(parcel.headers).to_string();
+    insert(tx, (&[&parcel.topic], &[parcel.key]), (&[headers], &[parcel.body]), now).await
+}
+
+/// One row.
+async fn insert(
+    tx: &mut PgConnection,
+    (topics, keys): (&[&str], &[String]),
+    (headers, bodies): (&[String], &[Vec<u8>]),
+    now: Time,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO outbox (topics, keys, headers, bodies, created_at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(topics)
+        .bind(keys)
+        .bind(headers)
+        .bind(bodies)
         .bind(now)
         .execute(tx)
         .await?;
@@ -226,9 +238,9 @@ async fn lead(
     Ok(connection.close().await?)
 }
 
-/// Sends and deletes the oldest rows; returns how many.
+/// Sends and deletes the oldest rows; returns how many events they held.
 async fn step(connection: &mut PgConnection, kafka: &Kafka, producer: &Producer) -> anyhow::Result<usize> {
-    let rows = sqlx::query("SELECT id, topic, key, headers, payload FROM outbox ORDER BY id LIMIT $1")
+    let rows = sqlx::query("SELECT id, topics, keys, headers, bodies FROM outbox ORDER BY id LIMIT $1")
         .bind(BATCH)
         .fetch_all(&mut *connection)
         .await?;
@@ -236,20 +248,21 @@ async fn step(connection: &mut PgConnection, kafka: &Kafka, producer: &Producer)
         return Ok(0);
     }
     let mut ids: Vec<i64> = Vec::with_capacity(rows.len());
-    let mut records = Vec::with_capacity(rows.len());
+    let mut records = Vec::new();
     for row in &rows {
         ids.push(row.try_get("id")?);
-        let Json(headers): Json<BTreeMap<String, String>> = row.try_get("headers")?;
-        records.push(Outgoing {
-            topic: format!("{}{}", kafka.kafka_topic_prefix, row.try_get::<&str, _>("topic")?),
-            key: row.try_get("key")?,
-            headers: headers.into_iter().collect(),
-            body: row.try_get("payload")?,
-        });
+        let (topics, keys): (Vec<String>, Vec<String>) = (row.try_get("topics")?, row.try_get("keys")?);
+        let (headers, bodies): (Vec<String>, Vec<Vec<u8>>) =
+            (row.try_get("headers")?, row.try_get("bodies")?);
+        for (((topic, key), headers), body) in topics.into_iter().zip(keys).zip(headers).zip(bodies) {
+            let headers: BTreeMap<String, String> = serde_json::from_str(&headers)?;
+            let topic = format!("{}{topic}", kafka.kafka_topic_prefix);
+            records.push(Outgoing { topic, key, headers: headers.into_iter().collect(), body });
+        }
     }
     send(connection, producer, &records).await?;
     sqlx::query("DELETE FROM outbox WHERE id = ANY($1)").bind(&ids).execute(connection).await?;
-    Ok(ids.len())
+    Ok(records.len())
 }
 
 /// Waits for the broker's word, says so, and shows the database meanwhile that this relay lives.
@@ -271,7 +284,7 @@ async fn send(
     }
 }
 
-/// Keeps two gauges up to date until the stop: rows that wait, and the age of the oldest in milliseconds.
+/// Keeps two gauges up to date until the stop: events that wait, and the age of the oldest in milliseconds.
 pub async fn watch(pool: PgPool, clock: Clock, rows: IntGauge, age_ms: IntGauge, stop: Stop) {
     while stop.pause(LOOK).await {
         match backlog(&pool).await {
@@ -285,6 +298,7 @@ pub async fn watch(pool: PgPool, clock: Clock, rows: IntGauge, age_ms: IntGauge,
 }
 
 async fn backlog(pool: &PgPool) -> Result<(i64, Option<Time>), sqlx::Error> {
-    let row = sqlx::query("SELECT count(*), min(created_at) FROM outbox").fetch_one(pool).await?;
+    let row =
+        sqlx::query("SELECT coalesce(sum(records), 0), min(created_at) FROM outbox").fetch_one(pool).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
 }

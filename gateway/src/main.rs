@@ -4,7 +4,6 @@ use clap::Parser as _;
 use common::stop::Stop;
 use common::telemetry;
 use gateway::Config;
-use tokio::net::TcpListener;
 
 /// 10,000 idle streams take 116 MiB with this one. (When each had a connection to its service, 270; 294 with glibc's.)
 #[global_allocator]
@@ -17,7 +16,7 @@ async fn main() -> anyhow::Result<()> {
     config.check()?;
     telemetry::start("gateway", &config.telemetry)?;
     common::http::allow_connections();
-    let public = TcpListener::bind(config.listen).await?;
-    let private = TcpListener::bind(config.admin_listen).await?;
+    let public = common::http::listen(config.listen)?;
+    let private = common::http::listen(config.admin_listen)?;
     gateway::serve(public, private, config, Stop::on_signals()?).await
 }

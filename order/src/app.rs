@@ -1,5 +1,6 @@
 //! What every handler and job works with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
@@ -19,11 +20,32 @@ use crate::order::{Step, rules};
 use crate::payment::provider::toss::Toss;
 use crate::product::Known;
 
-/// The service's parts. Clones share them.
+/// What every handler and job is given. Clones share the service's parts.
 #[derive(Debug, Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+impl App {
+    /// Shares the parts from now on.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The service's parts.
+#[derive(Debug)]
+pub struct Parts {
     /// The service's database.
     pub pg: PgPool,
+    /// The same, for what every order goes through: it finds its rows by their keys.
+    pub by_key: PgPool,
     /// The time.
     pub clock: Clock,
     /// Who is calling.
@@ -47,10 +69,10 @@ pub struct App {
     /// Figures.
     pub metrics: Metrics,
     /// Settings.
-    pub config: Arc<Config>,
+    pub config: Config,
 }
 
-impl App {
+impl Parts {
     /// Steps were committed: their events can go out, and the figures may count them.
     pub fn committed(&self, steps: &[Step]) {
         self.nudge.now();

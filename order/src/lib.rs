@@ -27,8 +27,6 @@ pub mod product;
 pub mod refund;
 pub mod routes;
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use axum::Router;
 use common::auth::Verifier;
@@ -52,13 +50,16 @@ use tokio::net::TcpListener;
 
 pub use config::Config;
 
-use app::App;
+use app::{App, Parts};
 use order::live::Watchers;
 use order::place::Placer;
 use order::sold_out::SoldOut;
 
 /// Topics whose dead letters are kept here. Those of the stock's commands the product service keeps.
 static LETTERS_OF: [Topic; 4] = [STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS, QUEUE_EVENTS];
+
+/// Connections for placing and deciding: a batch of each, and orders that are placed alone.
+const BY_KEY_MAX: u32 = 6;
 
 /// The schema, step by step.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -91,12 +92,14 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
     let topics = [STOCK_COMMANDS, STOCK_DECISIONS, ORDER_EVENTS, PRODUCT_EVENTS, QUEUE_EVENTS];
     let pg = common::pg::open(&config.pg, &MIGRATIONS, stop).await?;
     common::kafka::create_topics(&config.kafka, &topics, stop).await?;
+    let by_key = common::pg::by_key(&pg, BY_KEY_MAX);
     let (nudge, metrics) = (Nudge::default(), metrics::Metrics::register(registry)?);
-    let app = App {
+    let app = App::new(Parts {
         watchers: Watchers::new(stop.clone()),
-        placer: Placer::new(pg.clone(), nudge.clone(), metrics.clone(), stop.clone()),
+        placer: Placer::new(by_key.clone(), nudge.clone(), metrics.clone(), stop.clone()),
         sold_out: SoldOut::default(),
         pg,
+        by_key,
         clock: config.clock.clone(),
         verifier,
         revoked,
@@ -105,8 +108,8 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
         provider,
         nudge,
         metrics,
-        config: Arc::new(config),
-    };
+        config,
+    });
     jobs(&app, producer, stop);
     let desk = Desk {
         pg: app.pg.clone(),

@@ -5,7 +5,10 @@ use std::io::Write as _;
 use common::stop::Stop;
 use common::telemetry;
 use product::cli::Task;
-use tokio::net::TcpListener;
+
+/// As in the other services that the rush goes through.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -18,6 +21,6 @@ async fn main() -> anyhow::Result<()> {
     };
     telemetry::start("product", &config.telemetry)?;
     let stop = Stop::on_signals()?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = common::http::listen(config.listen)?;
     product::serve(listener, *config, stop).await
 }

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use common::auth::key::SigningKey;
 use common::stop::Stop;
 use queue_server::cli::{Task, Tool};
-use tokio::net::TcpListener;
 
 /// Requests are made of small allocations that end on other threads: glibc took a tenth of the time for them. Of 100,000
 /// streams each takes 15 KB with this one, 22 KB with mimalloc.
@@ -22,6 +21,6 @@ async fn main() -> anyhow::Result<()> {
     };
     common::telemetry::start("queue-server", &config.telemetry)?;
     common::http::allow_connections();
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = common::http::listen(config.listen)?;
     queue_server::serve(listener, *config, Stop::on_signals()?).await
 }

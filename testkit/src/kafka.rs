@@ -56,7 +56,7 @@ impl Kafka {
         write(&logging, LOGGING)?;
         let cluster = format(&dir, &settings, jars)?;
         let spec = Spec::new("kafka", "java")
-            .args(["-Xmx512m", "-XX:+UseG1GC", "-Djava.awt.headless=true"])
+            .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true"])
             .args([format!("-Dlog4j2.configurationFile={}", logging.display())])
             .args(["-cp".into(), class_path(jars), "kafka.Kafka".into(), settings.into_os_string()])
             .dir(&dir)

@@ -104,9 +104,16 @@ pub fn bin_dir() -> Option<PathBuf> {
     })
 }
 
-/// Memory for a shop of 600,000 products with the indexes that searches read; it is taken as it is used.
-fn settings() -> [&'static str; 4] {
-    ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=400", "shared_buffers=768MB"]
+/// Memory for a shop of 600,000 products with the indexes that searches read; it is taken as it is used. By default a rush
+/// writes a checkpoint every twenty seconds, and after each of them every page that changes once more as a whole.
+fn settings() -> [&'static str; 5] {
+    [
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "max_connections=400",
+        "shared_buffers=768MB",
+        "max_wal_size=4GB",
+    ]
 }
 
 /// The user to run as, or nothing when this process already is an ordinary user.

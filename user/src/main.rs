@@ -3,7 +3,6 @@
 use std::io::Write as _;
 
 use common::stop::Stop;
-use tokio::net::TcpListener;
 use user::cli::Task;
 
 #[tokio::main]
@@ -16,6 +15,6 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     common::telemetry::start("user", &config.telemetry)?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = common::http::listen(config.listen)?;
     user::serve(listener, *config, Stop::on_signals()?).await
 }

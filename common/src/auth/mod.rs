@@ -71,10 +71,13 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Verifies what callers bring. Clones share the keys, and what was verified.
 #[derive(Debug, Clone)]
-pub struct Verifier {
+pub struct Verifier(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     identity_keys: KeySet,
     pass_keys: KeySet,
-    internal: Arc<InternalKey>,
+    internal: InternalKey,
     clock: Clock,
     /// By the SHA-256 of the token.
     identities: Cache<[u8; 32], Identity>,
@@ -87,13 +90,13 @@ impl Verifier {
     pub fn new(identity_keys: KeySet, pass_keys: KeySet, internal: InternalKey, clock: Clock) -> Self {
         let identities = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(REMEMBERED).build();
         let denied = denied::List::default();
-        Self { identity_keys, pass_keys, internal: Arc::new(internal), clock, identities, denied }
+        Self(Arc::new(Parts { identity_keys, pass_keys, internal, clock, identities, denied }))
     }
 
     /// Heeds from now on which logins have ended and which roles have changed, as Redis tells.
     #[cfg(feature = "redis")]
     pub fn heed(&self, redis: crate::redis::Connections, stop: &crate::stop::Stop) {
-        let follower = denied::follow::run(self.denied.clone(), redis, self.clock.clone(), stop.clone());
+        let follower = denied::follow::run(self.0.denied.clone(), redis, self.0.clock.clone(), stop.clone());
         stop.spawn("denied logins", follower);
     }
 
@@ -102,7 +105,7 @@ impl Verifier {
     /// # Errors
     /// [`Refused::LoggedOut`] or [`Refused::RoleChanged`].
     pub fn still_counts(&self, identity: &Identity) -> Result<(), Refused> {
-        self.denied.check(identity.sub, identity.role, identity.sid)
+        self.0.denied.check(identity.sub, identity.role, identity.sid)
     }
 
     /// The identity in an `Authorization: Bearer` token. A token that was verified a moment ago is known.
@@ -111,13 +114,13 @@ impl Verifier {
     /// [`Refused`], never [`Refused::Foreign`] or [`Refused::Revoked`].
     pub async fn identity(&self, token: &str) -> Result<Identity, Refused> {
         let digest: [u8; 32] = Sha256::digest(token).into();
-        if let Some(claims) = self.identities.get(&digest) {
+        if let Some(claims) = self.0.identities.get(&digest) {
             self.in_time(Some(claims.nbf), claims.exp)?;
             self.still_counts(&claims)?;
             return Ok(claims);
         }
         let claims = self.identity_afresh(token).await?;
-        self.identities.insert(digest, claims.clone());
+        self.0.identities.insert(digest, claims.clone());
         Ok(claims)
     }
 
@@ -126,7 +129,7 @@ impl Verifier {
     /// # Errors
     /// As [`Self::identity`].
     pub async fn identity_afresh(&self, token: &str) -> Result<Identity, Refused> {
-        let key = self.key(token, IDENTITY_TYPE, &self.identity_keys).await?;
+        let key = self.key(token, IDENTITY_TYPE, &self.0.identity_keys).await?;
         let claims: Identity = open(token, &key, IDENTITY_ISSUER, AUDIENCE, Algorithm::EdDSA)?;
         self.in_time(Some(claims.nbf), claims.exp)?;
         if claims.role == Role::Service {
@@ -139,7 +142,7 @@ impl Verifier {
     /// How often issuers have taken keys away: what was verified before may have been signed with one of them.
     #[must_use]
     pub fn removals(&self) -> u64 {
-        self.identity_keys.removals() + self.pass_keys.removals()
+        self.0.identity_keys.removals() + self.0.pass_keys.removals()
     }
 
     /// The right in an access token, for the holder of `identity`.
@@ -148,7 +151,7 @@ impl Verifier {
     /// [`Refused`]; [`Refused::Foreign`] when it is another account's or login's. What was revoked since is not looked
     /// at here.
     pub async fn pass(&self, token: &str, identity: &Identity) -> Result<Pass, Refused> {
-        let key = self.key(token, PASS_TYPE, &self.pass_keys).await?;
+        let key = self.key(token, PASS_TYPE, &self.0.pass_keys).await?;
         let claims: Pass = open(token, &key, PASS_ISSUER, AUDIENCE, Algorithm::EdDSA)?;
         self.in_time(Some(claims.nbf), claims.exp)?;
         if claims.sub != identity.sub || claims.sid != identity.sid {
@@ -164,9 +167,9 @@ impl Verifier {
     pub fn assertion(&self, token: &str) -> Result<Assertion, Refused> {
         head(token, ASSERTION_TYPE, Algorithm::HS256)?;
         let claims: Assertion =
-            open(token, &self.internal.decoding, ASSERTION_ISSUER, INSIDE_AUDIENCE, Algorithm::HS256)?;
+            open(token, &self.0.internal.decoding, ASSERTION_ISSUER, INSIDE_AUDIENCE, Algorithm::HS256)?;
         self.in_time(None, claims.exp)?;
-        self.denied.check(claims.sub, claims.role, claims.sid)?;
+        self.0.denied.check(claims.sub, claims.role, claims.sid)?;
         Ok(claims)
     }
 
@@ -175,7 +178,7 @@ impl Verifier {
     /// # Errors
     /// When signing fails, which a valid key never does.
     pub fn assert(&self, identity: &Identity, passes: &[Pass]) -> anyhow::Result<String> {
-        let now = self.clock.now_s();
+        let now = self.0.clock.now_s();
         let ends = passes.iter().map(|pass| pass.exp).chain([identity.exp, now + ASSERTION_TTL_S]);
         self.sign_assertion(Assertion {
             iss: ASSERTION_ISSUER.into(),
@@ -195,7 +198,7 @@ impl Verifier {
     /// # Errors
     /// When signing fails, which a valid key never does.
     pub fn assert_caller(&self, caller: &Caller) -> anyhow::Result<String> {
-        let now = self.clock.now_s();
+        let now = self.0.clock.now_s();
         self.sign_assertion(Assertion {
             iss: ASSERTION_ISSUER.into(),
             aud: INSIDE_AUDIENCE.into(),
@@ -214,7 +217,7 @@ impl Verifier {
     /// # Errors
     /// When signing fails, which a valid key never does.
     pub fn assert_service(&self) -> anyhow::Result<String> {
-        let now = self.clock.now_s();
+        let now = self.0.clock.now_s();
         self.sign_assertion(Assertion {
             iss: ASSERTION_ISSUER.into(),
             aud: INSIDE_AUDIENCE.into(),
@@ -229,7 +232,7 @@ impl Verifier {
     }
 
     fn sign_assertion(&self, claims: Assertion) -> anyhow::Result<String> {
-        sign(&claims, ASSERTION_TYPE, None, &self.internal.encoding, Algorithm::HS256)
+        sign(&claims, ASSERTION_TYPE, None, &self.0.internal.encoding, Algorithm::HS256)
     }
 
     async fn key(&self, token: &str, kind: &str, keys: &KeySet) -> Result<DecodingKey, Refused> {
@@ -239,7 +242,7 @@ impl Verifier {
     }
 
     fn in_time(&self, nbf: Option<i64>, exp: i64) -> Result<(), Refused> {
-        let now = self.clock.now_s();
+        let now = self.0.clock.now_s();
         if exp + LEEWAY_S <= now {
             return Err(Refused::Expired);
         }

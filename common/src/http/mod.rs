@@ -10,7 +10,7 @@ pub mod observe;
 pub mod origin;
 pub mod problem;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tower::ServiceExt as _;
 
 use crate::stop::Stop;
@@ -35,12 +35,28 @@ pub const HEAD_MAX: Duration = Duration::from_secs(60);
 const UNSENT_MAX_BYTES: u32 = 16 << 10;
 /// A client that takes nothing for so long, of what is there for it, is gone. Event streams have no other way to tell.
 const SILENT_MAX: Duration = Duration::from_secs(60);
+/// Connections that wait to be accepted at most, unless the system allows fewer (Linux: `net.core.somaxconn`, 4,096 by
+/// default). Whoever comes beyond them tries again after a second, and at a sale's start everybody comes at once; the
+/// libraries' own limit is 128.
+const BACKLOG: u32 = 4_096;
 /// Requests in flight at a stop may take this long.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Who is at the other end of a request's connection, among the request's extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
+
+/// Listens on an address, for a crowd.
+///
+/// # Errors
+/// When somebody else listens there, or the address is not this machine's.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of the process before may still be ending on that port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves `router` on `listener` until `stop`, then finishes the requests in flight.
 ///
@@ -150,6 +166,19 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_crowd_that_nobody_has_accepted_yet_is_connected() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut crowd = Vec::new();
+        for number in 0..400 {
+            // One that finds no room is tried again by the kernel after a second.
+            let connected =
+                tokio::time::timeout(Duration::from_millis(900), TcpStream::connect(address)).await;
+            crowd.push(connected.unwrap_or_else(|_| panic!("{number} are connected, and no more")).unwrap());
+        }
+    }
 
     #[tokio::test]
     async fn a_connection_that_never_said_a_word_does_not_hold_up_the_stop() {

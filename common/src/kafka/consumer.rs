@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::message::{BorrowedMessage, Headers as _};
@@ -20,11 +20,13 @@ use crate::stop::Stop;
 use crate::wire::event::{Event, Topic};
 
 /// Records of one batch at most.
-pub const BATCH_MAX: usize = 500;
-/// A batch waits this long for more records after its first one.
+const BATCH_MAX: usize = 2_000;
+/// A batch waits this long for more records after its first one, however steadily they come.
 const FILL: Duration = Duration::from_millis(2);
+/// Longest wait for the first record of a batch; also how late a stop is seen.
+const IDLE: Duration = Duration::from_millis(100);
 /// Records that wait at the broker do so no longer once they are this many bytes.
-const FULL_BYTES: &str = "262144";
+const FULL_BYTES: &str = "1048576";
 /// Batches that wait for the service at most.
 const BATCHES_MAX: usize = 4;
 /// A pause after an error, against a client that reports one without end. While no broker is there it reports each
@@ -315,9 +317,10 @@ fn poll_thread<T: Event + 'static>(
 
 fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Option<Batch<T>> {
     let mut batch = Batch { records: Vec::new(), unreadable: Vec::new(), ends: Vec::new(), rewinds };
-    let mut wait = Duration::from_millis(100);
+    let mut deadline = None;
     for _ in 0..BATCH_MAX {
-        match consumer.poll(wait) {
+        let left = deadline.map(|at: Instant| at.saturating_duration_since(Instant::now()));
+        match consumer.poll(left.unwrap_or(IDLE)) {
             Some(Ok(message)) => batch.push(&message),
             Some(Err(error)) => {
                 tracing::warn!(%error, "reading failed");
@@ -325,7 +328,7 @@ fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Option<Batch<T>> {
             }
             None => break,
         }
-        wait = FILL;
+        deadline.get_or_insert_with(|| Instant::now() + FILL);
     }
     (!batch.ends.is_empty()).then_some(batch)
 }

@@ -45,8 +45,8 @@ impl Producer {
         let mut settings = config.client();
         settings
             .set("enable.idempotence", "true")
-            // Measured: the linger is the whole latency of a quiet topic, and costs no throughput at zero.
-            .set("linger.ms", "0")
+            // The records of a step of the outbox come within a millisecond, and go in one request per partition.
+            .set("linger.ms", "1")
             .set("partitioner", "murmur2_random")
             .set("queue.buffering.max.kbytes", "65536")
             // Given up after this; the outbox sends the rows again.

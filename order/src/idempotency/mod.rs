@@ -9,7 +9,9 @@
 pub mod forget;
 pub mod store;
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use common::http::extract::IdempotencyKey;
@@ -44,14 +46,14 @@ impl Claim {
 pub struct Answer {
     /// HTTP status.
     pub status: StatusCode,
-    /// JSON body; of a declined payment or refund only the provider's word.
-    pub body: serde_json::Value,
+    /// Body, as JSON; of a declined payment or refund only the provider's word.
+    pub body: Arc<str>,
 }
 
 impl Answer {
     /// An answer with a body.
     pub fn new(status: StatusCode, body: &impl Serialize) -> Self {
-        Self { status, body: serde_json::to_value(body).expect("plain data always becomes JSON") }
+        Self { status, body: serde_json::to_string(body).expect("plain data always becomes JSON").into() }
     }
 
     /// Given for the first time.
@@ -59,11 +61,14 @@ impl Answer {
     /// # Errors
     /// The stored refusal: [`Error::Declined`], [`Error::RefundRefused`].
     pub fn first(self) -> Result<Response, Error> {
-        let said = || self.body.as_str().unwrap_or_default().to_owned();
+        let said = || serde_json::from_str(&self.body).unwrap_or_default();
         match self.status {
             StatusCode::PAYMENT_REQUIRED => Err(Error::Declined(said())),
             StatusCode::CONFLICT => Err(Error::RefundRefused(said())),
-            status => Ok((status, Json(self.body)).into_response()),
+            status => {
+                let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+                Ok((status, json, String::from(&*self.body)).into_response())
+            }
         }
     }
 

@@ -68,7 +68,7 @@ pub async fn answer(
         route,
         key,
         i32::from(answer.status.as_u16()),
-        answer.body,
+        &*answer.body,
     )
     .execute(tx)
     .await?;
@@ -94,9 +94,9 @@ pub async fn stored(
     Ok(row.and_then(|row| whole(row.status, row.body)))
 }
 
-fn whole(status: Option<i32>, body: Option<serde_json::Value>) -> Option<Answer> {
+fn whole(status: Option<i32>, body: Option<String>) -> Option<Answer> {
     let status = StatusCode::from_u16(u16::try_from(status?).ok()?).ok()?;
-    Some(Answer { status, body: body? })
+    Some(Answer { status, body: body?.into() })
 }
 
 impl Claim {

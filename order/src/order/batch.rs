@@ -93,7 +93,7 @@ async fn take(tx: &mut PgConnection, tried: &[&Wanted]) -> Result<Taken, sqlx::E
     let keys: Vec<String> = claims().map(|claim| claim.name().2.to_owned()).collect();
     let fingerprints: Vec<Vec<u8>> = claims().map(|claim| claim.fingerprint().to_vec()).collect();
     let statuses: Vec<i32> = tried.iter().map(|one| i32::from(one.answer.status.as_u16())).collect();
-    let bodies: Vec<serde_json::Value> = tried.iter().map(|one| one.answer.body.clone()).collect();
+    let bodies: Vec<&str> = tried.iter().map(|one| &*one.answer.body).collect();
     let times: Vec<Time> = tried.iter().map(|one| one.draft.order.created_at).collect();
     let asks: HashSet<OrderId> =
         tried.iter().filter(|one| one.refused.is_none()).map(|one| one.id()).collect();
@@ -111,7 +111,7 @@ async fn take(tx: &mut PgConnection, tried: &[&Wanted]) -> Result<Taken, sqlx::E
         &keys,
         &fingerprints,
         &statuses,
-        &bodies,
+        &bodies as &[&str],
         &times,
         &products,
         &buyers,
@@ -144,15 +144,23 @@ async fn give_back(
     let users: Vec<i64> = claims().map(|(user, ..)| user).collect();
     let routes: Vec<String> = claims().map(|(_, route, _)| route.to_owned()).collect();
     let keys: Vec<String> = claims().map(|(.., key)| key.to_owned()).collect();
-    let orders: Vec<Uuid> = returned.iter().map(|one| one.draft.order.id.0).collect();
+    let holds =
+        || returned.iter().flat_map(|one| one.draft.order.holds.iter().map(|hold| (&one.draft.order, hold)));
     sqlx::query!(
-        "WITH freed AS (DELETE FROM order_ticket WHERE order_id = ANY($4))
+        "WITH freed AS (
+             DELETE FROM order_ticket USING UNNEST($4::bigint[], $5::bigint[], $6::bigint[], $7::uuid[])
+                 AS mine (product_id, user_id, ticket, order_id)
+             WHERE order_ticket.product_id = mine.product_id AND order_ticket.user_id = mine.user_id
+               AND order_ticket.ticket = mine.ticket AND order_ticket.order_id = mine.order_id)
          DELETE FROM idempotency USING UNNEST($1::bigint[], $2::text[], $3::text[]) AS mine (user_id, route, key)
          WHERE idempotency.user_id = mine.user_id AND idempotency.route = mine.route AND idempotency.key = mine.key",
         &users,
         &routes,
         &keys,
-        &orders,
+        &holds().map(|(_, hold)| hold.product.0).collect::<Vec<i64>>(),
+        &holds().map(|(order, _)| order.user.0).collect::<Vec<i64>>(),
+        &holds().map(|(_, hold)| hold.ticket.0).collect::<Vec<i64>>(),
+        &holds().map(|(order, _)| order.id.0).collect::<Vec<Uuid>>(),
     )
     .execute(tx)
     .await?;
@@ -195,12 +203,12 @@ pub async fn insert(tx: &mut PgConnection, wanted: &[&Wanted]) -> Result<(), sql
         &holds().map(|(_, hold)| hold.ticket.0).collect::<Vec<i64>>(),
         &holds().map(|(_, hold)| hold.price_version).collect::<Vec<i64>>(),
         FIRST_ATTEMPT,
-        &ends().map(|end| end.event.order_id.0).collect::<Vec<Uuid>>(),
-        &ends().map(|end| rules::name(end.to).to_owned()).collect::<Vec<String>>(),
-        &ends().map(|end| end.event.seq).collect::<Vec<i64>>(),
-        &ends().map(|end| end.event.reason.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &ends().map(|end| end.cause.to_owned()).collect::<Vec<String>>(),
-        &ends().map(|end| end.by.to_string()).collect::<Vec<String>>(),
+        &ended(wanted, |end| rules::name(end.to).to_owned()) as &[Option<String>],
+        &ended(wanted, |end| end.event.seq) as &[Option<i64>],
+        &ended(wanted, |end| end.event.reason.clone()).into_iter().map(Option::flatten).collect::<Vec<_>>()
+            as &[Option<String>],
+        &ended(wanted, |end| end.cause.to_owned()) as &[Option<String>],
+        &ended(wanted, |end| end.by.to_string()) as &[Option<String>],
     )
     .execute(&mut *tx)
     .await?;
@@ -209,6 +217,11 @@ pub async fn insert(tx: &mut PgConnection, wanted: &[&Wanted]) -> Result<(), sql
     let placed = of_all().map(|(_, draft)| draft.order.event(None, draft.order.created_at));
     let events: Vec<OrderChanged> = placed.chain(ends().map(|end| end.event.clone())).collect();
     store::tell(tx, &commands, &events, now).await
+}
+
+/// A fact of the end of each order that ends at once, in the order of all.
+fn ended<T>(wanted: &[&Wanted], fact: impl Fn(&Step) -> T) -> Vec<Option<T>> {
+    wanted.iter().map(|one| one.refused.as_ref().map(&fact)).collect()
 }
 
 impl Wanted {

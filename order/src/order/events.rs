@@ -71,7 +71,7 @@ async fn take(app: &App, told: &[Told], left: &HashMap<ProductId, i64>) -> anyho
     let mut ids: Vec<OrderId> = told.iter().map(|told| told.order).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut tx = app.pg.begin().await?;
+    let mut tx = app.by_key.begin().await?;
     let mut orders = store::lock(&mut tx, &ids).await?;
     for Told { product, order, .. } in told {
         if let (Some(available), Some(order)) = (left.get(product), orders.get(order)) {

@@ -159,6 +159,9 @@ pub async fn begin_again(tx: &mut PgConnection, order: OrderId, resend_at: Time)
 /// # Errors
 /// The database's.
 pub async fn mark_not_held(tx: &mut PgConnection, orders: &[OrderId]) -> Result<(), sqlx::Error> {
+    if orders.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<Uuid> = orders.iter().map(|id| id.0).collect();
     sqlx::query!("UPDATE order_hold SET held = false WHERE order_id = ANY($1) AND held", &ids)
         .execute(tx)

@@ -2,7 +2,6 @@
 
 use axum::http::StatusCode;
 use common::wire::order::{OrderState, PaymentView};
-use serde_json::json;
 use sqlx::PgConnection;
 
 use super::provider::Outcome;
@@ -80,7 +79,7 @@ impl End<'_> {
             tracing::error!(order.id = %attempt.order, payment.id = %attempt.id, %illegal, "declined without an order");
         });
         let said = if message.is_empty() { code } else { message };
-        let answer = Answer { status: StatusCode::PAYMENT_REQUIRED, body: json!(said) };
+        let answer = Answer::new(StatusCode::PAYMENT_REQUIRED, &said);
         Ok(Some((answer, step.into_iter().collect())))
     }
 

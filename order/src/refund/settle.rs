@@ -4,7 +4,6 @@ use axum::http::StatusCode;
 use common::wire::Time;
 use common::wire::money::Won;
 use common::wire::order::{OrderState, RefundView};
-use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{Refund, store};
@@ -102,7 +101,7 @@ async fn answer(
     if let (Returned::Refused { code, message }, false) = (returned, order.state == OrderState::RefundPending)
     {
         let said = if message.is_empty() { code } else { message };
-        return Ok(Answer { status: StatusCode::CONFLICT, body: json!(said) });
+        return Ok(Answer::new(StatusCode::CONFLICT, &said));
     }
     let pending = order.state == OrderState::RefundPending;
     let status = if pending { StatusCode::ACCEPTED } else { StatusCode::OK };

@@ -22,8 +22,9 @@ use crate::{SOON, TestOrder, order_of};
 /// A broker that was killed is refused until its old session is over, and then recovers its log.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// An event that nobody reads.
-const EVENTS: &str = "INSERT INTO outbox (topic, key, headers, payload, created_at)
-                      SELECT 'stock.commands.v1.dlq', n::text, '{}', '', now() FROM generate_series(1, $1) AS n";
+const EVENTS: &str = "INSERT INTO outbox (topics, keys, headers, bodies, created_at)
+                      SELECT '{stock.commands.v1.dlq}', ARRAY[n::text], '{\"{}\"}', '{\"\"}', now()
+                      FROM generate_series(1, $1) AS n";
 
 async fn put_events(test: &TestOrder, count: i64) {
     sqlx::query(EVENTS).bind(count).execute(&test.pg).await.unwrap();
@@ -107,8 +108,9 @@ async fn while_the_brokers_disk_is_full_orders_wait_and_too_many_are_refused() {
     let test = TestOrder::start_with(|config| config.kafka.kafka_bootstrap = broker.url()).await;
     test.product(1).await;
     // Kafka gives up a disk at the first write that fails, and ends when it was its last one.
-    let filler = "INSERT INTO outbox (topic, key, headers, payload, created_at)
-                  SELECT 'stock.commands.v1.dlq', n::text, '{}', decode(repeat(md5(n::text), 8000), 'hex'), now()
+    let filler = "INSERT INTO outbox (topics, keys, headers, bodies, created_at)
+                  SELECT '{stock.commands.v1.dlq}', ARRAY[n::text], '{\"{}\"}',
+                         ARRAY[decode(repeat(md5(n::text), 8000), 'hex')], now()
                   FROM generate_series(1, 250) AS n";
     sqlx::query(filler).execute(&test.pg).await.unwrap();
     testkit::eventually(RECOVERY, async || {

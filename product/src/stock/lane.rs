@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::clock::Clock;
 use common::config::Kafka;
-use common::kafka::consumer::{BATCH_MAX, Unreadable};
+use common::kafka::consumer::Unreadable;
 use common::outbox::Nudge;
 use common::stop::Stop;
 use common::wire::event::{Outcome, StockCommand};
@@ -23,6 +23,8 @@ use super::rules::{Effects, decide};
 use super::store::{self, Loaded, Place};
 use crate::metrics::Metrics;
 
+/// Commands of one batch at most.
+const BATCH_MAX: usize = 500;
 /// A batch waits this long for more commands after its first one.
 const FILL: Duration = Duration::from_millis(5);
 /// First and longest pause between two tries of a batch.

@@ -29,17 +29,13 @@ pub(crate) async fn show(
     }
     match known(&app, product, || app.store.place(product, caller.user)).await {
         Ok(standing) => view(&app, product, &caller, &standing).map(Json),
-        Err(error) => last_known(&app, product, caller.user).map(Json).ok_or(error),
+        Err(error @ Error::Unavailable(_)) => {
+            // The store did not answer in time. The room's own look may be about to find that out: its places are as
+            // good as ever for whoever waits.
+            app.live.get(product).and_then(|room| room.poll(caller.user)).map(Json).ok_or(error)
+        }
+        Err(error) => Err(error),
     }
-}
-
-/// The place in memory, where the store was lost while it was asked.
-fn last_known(app: &App, product: ProductId, user: UserId) -> Option<Place> {
-    let room = app.live.get(product)?;
-    if !room.view().is_lost() {
-        return None;
-    }
-    room.poll(user)
 }
 
 async fn remembered(app: &App, product: ProductId, user: UserId) -> Option<Place> {

@@ -5,6 +5,7 @@
 //! there 5 s after the record was applied; and when it comes back as another run, the topics are read again from what
 //! was committed.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,12 +16,13 @@ use common::kafka::commits::Safety;
 use common::kafka::consumer::{Received, Source, consume_safely};
 use common::kafka::producer::Producer;
 use common::wire::event::{Event, ORDER_EVENTS, OrderChanged, PRODUCT_EVENTS, STOCK_DECISIONS, StockDecided};
+use common::wire::id::ProductId;
 use common::wire::product::ProductSnapshot;
 use futures::future::try_join_all;
 use tokio::time::Instant;
 
 use super::rules;
-use super::store::OrderNews;
+use super::store::{ORDERS_MAX, OrderNews};
 use crate::app::App;
 
 type Records<T> = Arc<[Received<T>]>;
@@ -29,6 +31,9 @@ type Records<T> = Arc<[Received<T>]>;
 const LAG_EVERY: Duration = Duration::from_secs(1);
 /// Redis writes its file every second, and may be a second late with it. What is older than this is written.
 const WRITTEN: Duration = Duration::from_secs(5);
+/// How long records may wait at the broker for more: what they tell matters in tenths of a second, and one step
+/// takes many orders.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// Between two looks at which run Redis is in.
 const RUN_EVERY: Duration = Duration::from_secs(1);
 
@@ -101,7 +106,7 @@ impl Inputs {
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let (app, safety) = (self.app.clone(), self.safety.clone());
-        let source = Source::new(&app.config.kafka, group, &self.producer);
+        let source = Source { patience: PATIENCE, ..Source::new(&app.config.kafka, group, &self.producer) };
         let lag = source.lag.clone();
         let gauge = app.metrics.consumer_lag.with_label_values(&[T::TOPIC.name]);
         let stop = app.stop.clone();
@@ -122,7 +127,15 @@ async fn products(app: App, records: Records<ProductSnapshot>) -> anyhow::Result
 }
 
 async fn decisions(app: App, records: Records<StockDecided>) -> anyhow::Result<()> {
-    let steps = records.iter().map(|Received { event: decided, .. }| {
+    // Of each product the last word counts.
+    let mut last = BTreeMap::<ProductId, &StockDecided>::new();
+    for Received { event: decided, .. } in &*records {
+        let newest = last.entry(decided.product_id).or_insert(decided);
+        if newest.last < decided.last {
+            *newest = decided;
+        }
+    }
+    let steps = last.values().map(|decided| {
         let units = [decided.total, decided.available, decided.reserved, decided.sold];
         app.store.decision(decided.product_id, decided.last, units)
     });
@@ -131,17 +144,17 @@ async fn decisions(app: App, records: Records<StockDecided>) -> anyhow::Result<(
 }
 
 async fn orders(app: App, records: Records<OrderChanged>) -> anyhow::Result<()> {
-    let news = records.iter().flat_map(|Received { event: change, .. }| {
-        let effect = rules::effect(change.state, change.reason.as_deref());
-        effect.into_iter().flat_map(|effect| {
-            let OrderChanged { order_id: order, seq, user_id: user, ref lines, .. } = *change;
-            lines.iter().map(move |line| {
-                let news = OrderNews { order, seq, user, ticket: line.tkt, units: line.quantity, effect };
-                (line.product_id, news)
-            })
-        })
-    });
-    let store = &app.store;
-    try_join_all(news.map(|(product, news)| async move { store.order(product, &news).await })).await?;
+    let mut rooms = BTreeMap::<ProductId, Vec<OrderNews>>::new();
+    for Received { event: change, .. } in &*records {
+        let Some(effect) = rules::effect(change.state, change.reason.as_deref()) else { continue };
+        let OrderChanged { order_id: order, seq, user_id: user, ref lines, .. } = *change;
+        for line in lines {
+            let news = OrderNews { order, seq, user, ticket: line.tkt, units: line.quantity, effect };
+            rooms.entry(line.product_id).or_default().push(news);
+        }
+    }
+    let parts =
+        rooms.iter().flat_map(|(product, news)| news.chunks(ORDERS_MAX).map(move |some| (*product, some)));
+    try_join_all(parts.map(|(product, news)| app.store.orders(product, news))).await?;
     Ok(())
 }

@@ -239,7 +239,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// As in `lua/order.lua`.
+    /// As in `lua/orders.lua`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

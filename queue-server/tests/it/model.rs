@@ -629,10 +629,10 @@ impl Run {
         user: i64,
     ) -> anyhow::Result<()> {
         let Some(news) = act(&mut self.model, user) else { return Ok(()) };
-        self.store.order(self.product, &news).await?;
         // News that come twice are no news.
-        let again = self.store.order(self.product, &news).await?;
-        anyhow::ensure!(!again, "{news:?} came twice");
+        self.store.orders(self.product, &[news, news]).await?;
+        let again = self.store.orders(self.product, &[news]).await?;
+        anyhow::ensure!(again == 0, "{news:?} came twice");
         Ok(())
     }
 

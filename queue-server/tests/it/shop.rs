@@ -127,7 +127,7 @@ impl Shop {
     /// What became of (order, seq) of (user, ticket).
     pub(crate) async fn order(&self, news: (OrderId, i64), who: (i64, i64), units: u32, effect: Effect) {
         let ((order, seq), user, ticket) = (news, UserId(who.0), Ticket(who.1));
-        self.store.order(PRODUCT, &OrderNews { order, seq, user, ticket, units, effect }).await.unwrap();
+        self.store.orders(PRODUCT, &[OrderNews { order, seq, user, ticket, units, effect }]).await.unwrap();
     }
 
     /// Where the first instance listens.

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
     reservations: u32,
     /// Connections, each with one order in flight.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     connections: u16,
     /// Orders per second of the steady run; half of the measured rate by default.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=50_000))]

@@ -18,7 +18,10 @@ WITH step AS (
     INSERT INTO order_transition (order_id, seq, "from", "to", cause, by, at)
     SELECT step.order_id, step.seq, step.state_before, step.state_after, step.cause, step.by, $9 FROM step
 ), freed AS (
-    DELETE FROM order_ticket USING step
-    WHERE order_ticket.order_id = step.order_id AND step.state_after IN ('rejected', 'failed')
+    DELETE FROM order_ticket
+    USING step JOIN orders USING (order_id) JOIN order_hold USING (order_id)
+    WHERE step.state_after IN ('rejected', 'failed') AND order_ticket.order_id = step.order_id
+      AND order_ticket.product_id = order_hold.product_id AND order_ticket.user_id = orders.user_id
+      AND order_ticket.ticket = order_hold.ticket
 )
 SELECT count(*) AS "moved!" FROM moved

@@ -4,10 +4,10 @@
 -- up only looks whether they are free.
 WITH keys AS (
     INSERT INTO idempotency (user_id, route, key, fingerprint, status, body, created_at)
-    SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::integer[], $6::jsonb[],
+    SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::integer[], $6::text[],
                          $7::timestamptz[])
          AS claim (user_id, route, key, fingerprint, status, body, created_at)
-    ORDER BY user_id, route, key
+    ORDER BY user_id, route COLLATE "C", key COLLATE "C"
     ON CONFLICT DO NOTHING
     RETURNING user_id, key
 ), wanted AS (

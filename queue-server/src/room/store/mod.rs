@@ -67,6 +67,8 @@ const PARTS: [&str; 11] =
     ["meta", "line", "ready", "admitted", "told", "who", "orders", "log", "tickets", "seen", "back"];
 /// Shoppers that one script registers at most: some 300 µs.
 pub const JOIN_MAX: usize = 64;
+/// Orders that one step takes at most: it holds Redis for about a millisecond.
+pub const ORDERS_MAX: usize = 100;
 /// Tickets that one script hears of at most: some milliseconds, where all of them were away.
 const PRESENT_MAX: usize = 500;
 /// People that one call by hand looks at, at most, where many are away.
@@ -94,7 +96,7 @@ struct Scripts {
     schedule: Script,
     product: Script,
     decision: Script,
-    order: Script,
+    orders: Script,
 }
 
 /// The rooms' store. Clones share its connections.
@@ -160,7 +162,7 @@ impl Store {
             schedule: script!("head", "lib", "people", "operator", "timetable", "schedule"),
             product: script!("head", "lib", "people", "timetable", "stock", "product"),
             decision: script!("head", "lib", "people", "stock", "decision"),
-            order: script!("head", "lib", "people", "order"),
+            orders: script!("head", "lib", "people", "orders"),
         };
         Self {
             logs: Logs::new(redis.clone()),
@@ -293,20 +295,22 @@ impl Store {
         self.step(&self.scripts.decision, product, args).await?.changed()
     }
 
-    /// Takes what became of an order. Says whether it changed something.
+    /// Takes what became of orders, at most [`ORDERS_MAX`]. Says how many changed something.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn order(&self, product: ProductId, news: &OrderNews) -> anyhow::Result<bool> {
-        let args = vec![
-            news.order.to_string().into(),
-            news.seq.into(),
-            news.user.0.into(),
-            news.ticket.0.into(),
-            news.units.into(),
-            news.effect.as_str().into(),
-        ];
-        self.step(&self.scripts.order, product, args).await?.changed()
+    pub async fn orders(&self, product: ProductId, news: &[OrderNews]) -> anyhow::Result<i64> {
+        let of = |news: &OrderNews| -> [Value; 6] {
+            [
+                news.order.to_string().into(),
+                news.seq.into(),
+                news.user.0.into(),
+                news.ticket.0.into(),
+                news.units.into(),
+                news.effect.as_str().into(),
+            ]
+        };
+        self.step(&self.scripts.orders, product, news.iter().flat_map(of).collect()).await?.number(0)
     }
 
     /// How a room is, or `None` where its product is not known.
