@@ -5,10 +5,11 @@
 //! the smallest ids that exist and deletes them, so it skips none. Two events of one key are always caused under
 //! one lock (the order's or product's row, the partition's cursor), so their ids follow their commits.
 //!
-//! The table, in the service's own migrations, holds the events of a transaction in one row, event by event in arrays
-//! of equal length, because rows are what a database is paid for:
-//! `outbox(id bigint identity, topics text[], keys text[], headers text[], bodies bytea[], records integer, created_at
-//! timestamptz)`. `headers` are JSON objects; `records` counts the events.
+//! The table, in the service's own migrations, holds the events of a transaction in one row (of many events in a few),
+//! event by event in arrays of equal length, because it is rows that cost:
+//! `outbox(id bigint identity, topics text[], keys text[], header_sets text[], bodies bytea[], records integer,
+//! created_at timestamptz)`. A header set is a JSON object of texts; `records` counts the events. A row of an earlier
+//! version holds one event, in `topic, key, headers jsonb, payload bytea`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,12 +29,14 @@ use crate::stop::Stop;
 use crate::wire::Time;
 use crate::wire::event::Event;
 
-/// Rows sent at once.
-const BATCH: i64 = 16;
-/// Events of one row at most: what a step of the relay holds in memory is bounded by this times [`BATCH`].
+/// Events of one row at most.
 const ROW_MAX: usize = 500;
-/// Events removed until the table is cleaned: a search for the oldest row walks over all that were removed since. The
-/// server by itself cleans once a minute, a million rows too late in a rush.
+/// Rows sent at once, at most,
+const BATCH: i64 = 500;
+/// and their events: no row begins beyond.
+const EVENTS: i64 = 1_000;
+/// Events removed until the table is cleaned: a search for the oldest row walks over all that were removed since, and
+/// what they held takes room. The server by itself cleans once a minute, hundreds of megabytes too late in a rush.
 const CLEAN: usize = 20_000;
 /// Without a nudge the table is looked at this often: rows written by another replica have none.
 const POLL: Duration = Duration::from_millis(25);
@@ -61,7 +64,7 @@ impl Nudge {
     }
 }
 
-/// Events on their way into the outbox, of any types: all are written by one statement.
+/// Events on their way into the outbox, of any types: up to 500 are one row.
 #[derive(Debug)]
 pub struct Letters {
     source: &'static str,
@@ -105,18 +108,10 @@ impl Letters {
     /// # Errors
     /// The database's.
     pub async fn put(&self, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let ends = (ROW_MAX..self.keys.len()).step_by(ROW_MAX).chain([self.keys.len()]);
-        let mut first = 0;
-        for end in ends.filter(|end| *end > 0) {
-            let row = first..end;
-            insert(
-                &mut *tx,
-                (&self.topics[row.clone()], &self.keys[row.clone()]),
-                (&self.headers[row.clone()], &self.bodies[row]),
-                self.now,
-            )
-            .await?;
-            first = end;
+        let names = self.topics.chunks(ROW_MAX).zip(self.keys.chunks(ROW_MAX));
+        let contents = self.headers.chunks(ROW_MAX).zip(self.bodies.chunks(ROW_MAX));
+        for (names, contents) in names.zip(contents) {
+            insert(&mut *tx, names, contents, self.now).await?;
         }
         Ok(())
     }
@@ -151,14 +146,16 @@ async fn insert(
     (headers, bodies): (&[String], &[Vec<u8>]),
     now: Time,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO outbox (topics, keys, headers, bodies, created_at) VALUES ($1, $2, $3, $4, $5)")
-        .bind(topics)
-        .bind(keys)
-        .bind(headers)
-        .bind(bodies)
-        .bind(now)
-        .execute(tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO outbox (topics, keys, header_sets, bodies, created_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(topics)
+    .bind(keys)
+    .bind(headers)
+    .bind(bodies)
+    .bind(now)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -238,12 +235,17 @@ async fn lead(
     Ok(connection.close().await?)
 }
 
+/// The oldest rows, with few enough events.
+const OLDEST: &str =
+    "SELECT id, coalesce(topics, ARRAY[topic]) AS topics, coalesce(keys, ARRAY[key]) AS keys,
+        coalesce(header_sets, ARRAY[headers::text]) AS header_sets, coalesce(bodies, ARRAY[payload]) AS bodies
+    FROM (SELECT *, sum(records) OVER (ORDER BY id) - records AS before
+          FROM (SELECT * FROM outbox ORDER BY id LIMIT $1) AS oldest) AS counted
+    WHERE before < $2 ORDER BY id";
+
 /// Sends and deletes the oldest rows; returns how many events they held.
 async fn step(connection: &mut PgConnection, kafka: &Kafka, producer: &Producer) -> anyhow::Result<usize> {
-    let rows = sqlx::query("SELECT id, topics, keys, headers, bodies FROM outbox ORDER BY id LIMIT $1")
-        .bind(BATCH)
-        .fetch_all(&mut *connection)
-        .await?;
+    let rows = sqlx::query(OLDEST).bind(BATCH).bind(EVENTS).fetch_all(&mut *connection).await?;
     if rows.is_empty() {
         return Ok(0);
     }
@@ -253,7 +255,7 @@ async fn step(connection: &mut PgConnection, kafka: &Kafka, producer: &Producer)
         ids.push(row.try_get("id")?);
         let (topics, keys): (Vec<String>, Vec<String>) = (row.try_get("topics")?, row.try_get("keys")?);
         let (headers, bodies): (Vec<String>, Vec<Vec<u8>>) =
-            (row.try_get("headers")?, row.try_get("bodies")?);
+            (row.try_get("header_sets")?, row.try_get("bodies")?);
         for (((topic, key), headers), body) in topics.into_iter().zip(keys).zip(headers).zip(bodies) {
             let headers: BTreeMap<String, String> = serde_json::from_str(&headers)?;
             let topic = format!("{}{topic}", kafka.kafka_topic_prefix);

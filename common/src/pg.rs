@@ -15,6 +15,8 @@ use crate::stop::Stop;
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A request waits this long for a connection, then gets 503.
 const ACQUIRE_MAX: Duration = Duration::from_secs(2);
+/// Plans that are kept are made anew after this.
+const PLAN_MAX: Duration = Duration::from_secs(60);
 
 /// Connects to the service's database, which is made and migrated first. Waits for the server with back-off and
 /// says so.
@@ -47,8 +49,8 @@ pub async fn open(config: &Pg, migrations: &Migrator, stop: &Stop) -> anyhow::Re
 }
 
 /// A pool of its own, of the same database, for transactions whose statements find every row by its key. Such a statement
-/// is planned once, without statistics and always by the index: planning it each time costs as much as running it for a
-/// dozen rows.
+/// is planned once per connection, and by the index: planning it each time costs as much as running it for a dozen rows.
+/// A connection lives for a minute: a plan made while a table had a handful of rows may begin with all of them.
 #[must_use]
 pub fn by_key(pool: &PgPool, connections_max: u32) -> PgPool {
     let options = pool.connect_options().as_ref().clone().options([
@@ -58,7 +60,7 @@ pub fn by_key(pool: &PgPool, connections_max: u32) -> PgPool {
         ("enable_mergejoin", "off"),
     ]);
     let pool = PgPoolOptions::new().max_connections(connections_max).acquire_timeout(ACQUIRE_MAX);
-    pool.connect_lazy_with(options)
+    pool.max_lifetime(PLAN_MAX).connect_lazy_with(options)
 }
 
 /// Creates the database when it does not exist; several replicas may try at once.

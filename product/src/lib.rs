@@ -112,8 +112,10 @@ async fn open(config: &Config, registry: &Registry, stop: &Stop) -> anyhow::Resu
     stop.spawn("outbox watch", outbox::watch(pg.clone(), clock.clone(), rows, age_ms, stop.clone()));
     let letters = metrics.dead_letters.clone();
     stop.spawn("dead letters", dead_letter::watch(pg.clone(), letters, stop.clone()));
+    let writers = stock::writer::pool(&pg);
     stock::writer::start(Stage {
-        pool: stock::writer::pool(&pg),
+        journal: common::pg::by_key(&writers, stock::writer::CONNECTIONS_MAX),
+        pool: writers,
         kafka: kafka.clone(),
         clock: clock.clone(),
         metrics,

@@ -20,7 +20,9 @@ use crate::stop::Stop;
 use crate::wire::event::{Event, Topic};
 
 /// Records of one batch at most.
-const BATCH_MAX: usize = 2_000;
+const BATCH_MAX: usize = 1_000;
+/// Once a batch has so many bytes it is complete: some records hold hundreds of steps or decisions.
+const BATCH_BYTES: usize = 2 << 20;
 /// A batch waits this long for more records after its first one, however steadily they come.
 const FILL: Duration = Duration::from_millis(2);
 /// Longest wait for the first record of a batch; also how late a stop is seen.
@@ -317,11 +319,17 @@ fn poll_thread<T: Event + 'static>(
 
 fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Option<Batch<T>> {
     let mut batch = Batch { records: Vec::new(), unreadable: Vec::new(), ends: Vec::new(), rewinds };
-    let mut deadline = None;
+    let (mut deadline, mut bytes) = (None, 0);
     for _ in 0..BATCH_MAX {
+        if bytes >= BATCH_BYTES {
+            break;
+        }
         let left = deadline.map(|at: Instant| at.saturating_duration_since(Instant::now()));
         match consumer.poll(left.unwrap_or(IDLE)) {
-            Some(Ok(message)) => batch.push(&message),
+            Some(Ok(message)) => {
+                bytes += message.payload_len();
+                batch.push(&message);
+            }
             Some(Err(error)) => {
                 tracing::warn!(%error, "reading failed");
                 std::thread::sleep(AFTER_ERROR);

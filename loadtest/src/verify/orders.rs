@@ -48,12 +48,12 @@ pub(super) struct Book {
 pub(super) async fn read(db: &mut PgConnection, product: Option<i64>) -> anyhow::Result<Book> {
     let rows = sqlx::query(
         "SELECT o.order_id, o.user_id, o.state, o.reviving, o.total_price,
-                (SELECT count(*) FROM order_hold h JOIN order_ticket t USING (order_id, product_id, ticket)
-                 WHERE h.order_id = o.order_id AND t.user_id = o.user_id) AS tickets,
+                coalesce(tickets, 0) AS tickets,
                 o.created_at < now() - interval '23 hours' OR EXISTS (
                     SELECT FROM idempotency i
-                    WHERE i.user_id = o.user_id AND i.body::jsonb ->> 'orderId' = o.order_id::text) AS promised
+                    WHERE i.user_id = o.user_id AND coalesce(i.answer::jsonb, i.body) ->> 'orderId' = o.order_id::text) AS promised
          FROM orders o
+         LEFT JOIN (SELECT order_id, count(*) AS tickets FROM order_ticket GROUP BY order_id) t USING (order_id)
          WHERE $1::bigint IS NULL OR EXISTS (SELECT FROM order_hold h
                                              WHERE h.order_id = o.order_id AND h.product_id = $1)",
     )
@@ -72,9 +72,9 @@ pub(super) async fn read(db: &mut PgConnection, product: Option<i64>) -> anyhow:
     }
     super::path::read(db, &mut orders).await?;
     let lost = sqlx::query_scalar(
-        "SELECT body::jsonb ->> 'orderId' FROM idempotency i
+        "SELECT coalesce(answer::jsonb, body) ->> 'orderId' FROM idempotency i
          WHERE route = '/api/orders' AND status = 202
-           AND NOT EXISTS (SELECT FROM orders o WHERE o.order_id::text = i.body::jsonb ->> 'orderId')",
+           AND NOT EXISTS (SELECT FROM orders o WHERE o.order_id::text = coalesce(i.answer::jsonb, i.body) ->> 'orderId')",
     )
     .fetch_all(&mut *db)
     .await?;

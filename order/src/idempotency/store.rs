@@ -39,7 +39,7 @@ pub async fn claim(tx: &mut PgConnection, claim: &Claim, now: Time) -> Result<Op
 /// [`Error::InProgress`], [`Error::KeyReused`], or the database's.
 pub async fn find(connection: &mut PgConnection, claim: &Claim) -> Result<Option<Answer>, Error> {
     let row = sqlx::query!(
-        "SELECT fingerprint, status, body FROM idempotency WHERE user_id = $1 AND route = $2 AND key = $3",
+        "SELECT fingerprint, status, coalesce(answer, body::text) AS answer FROM idempotency WHERE user_id = $1 AND route = $2 AND key = $3",
         claim.user.0,
         claim.route,
         claim.key,
@@ -50,7 +50,7 @@ pub async fn find(connection: &mut PgConnection, claim: &Claim) -> Result<Option
     if row.fingerprint != claim.fingerprint {
         return Err(Error::KeyReused);
     }
-    whole(row.status, row.body).ok_or(Error::InProgress).map(Some)
+    whole(row.status, row.answer).ok_or(Error::InProgress).map(Some)
 }
 
 /// Stores the answer under the key: `(user, route, key)`.
@@ -63,7 +63,7 @@ pub async fn answer(
     answer: &Answer,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE idempotency SET status = $4, body = $5 WHERE user_id = $1 AND route = $2 AND key = $3",
+        "UPDATE idempotency SET status = $4, answer = $5 WHERE user_id = $1 AND route = $2 AND key = $3",
         user,
         route,
         key,
@@ -84,19 +84,19 @@ pub async fn stored(
     (user, route, key): (i64, &str, &str),
 ) -> Result<Option<Answer>, sqlx::Error> {
     let row = sqlx::query!(
-        "SELECT status, body FROM idempotency WHERE user_id = $1 AND route = $2 AND key = $3",
+        "SELECT status, coalesce(answer, body::text) AS answer FROM idempotency WHERE user_id = $1 AND route = $2 AND key = $3",
         user,
         route,
         key,
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.and_then(|row| whole(row.status, row.body)))
+    Ok(row.and_then(|row| whole(row.status, row.answer)))
 }
 
-fn whole(status: Option<i32>, body: Option<String>) -> Option<Answer> {
+fn whole(status: Option<i32>, answer: Option<String>) -> Option<Answer> {
     let status = StatusCode::from_u16(u16::try_from(status?).ok()?).ok()?;
-    Some(Answer { status, body: body?.into() })
+    Some(Answer { status, body: answer?.into() })
 }
 
 impl Claim {

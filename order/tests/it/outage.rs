@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use common::kafka::consumer::{Received, Source, consume};
 use common::stop::Stop;
-use common::wire::event::StockDecided;
+use common::wire::event::{OrderChanged, StockDecided};
+use common::wire::id::{OrderId, UserId};
 use common::wire::order::OrderState;
 use futures::future::join_all;
 use order::Config;
@@ -21,10 +22,9 @@ use crate::{SOON, TestOrder, order_of};
 
 /// A broker that was killed is refused until its old session is over, and then recovers its log.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// An event that nobody reads.
-const EVENTS: &str = "INSERT INTO outbox (topics, keys, headers, bodies, created_at)
-                      SELECT '{stock.commands.v1.dlq}', ARRAY[n::text], '{\"{}\"}', '{\"\"}', now()
-                      FROM generate_series(1, $1) AS n";
+/// Events that nobody reads, as an earlier version wrote them.
+const EVENTS: &str = "INSERT INTO outbox (topic, key, headers, payload, created_at)
+                      SELECT 'stock.commands.v1.dlq', n::text, '{}', '', now() FROM generate_series(1, $1) AS n";
 
 async fn put_events(test: &TestOrder, count: i64) {
     sqlx::query(EVENTS).bind(count).execute(&test.pg).await.unwrap();
@@ -108,9 +108,8 @@ async fn while_the_brokers_disk_is_full_orders_wait_and_too_many_are_refused() {
     let test = TestOrder::start_with(|config| config.kafka.kafka_bootstrap = broker.url()).await;
     test.product(1).await;
     // Kafka gives up a disk at the first write that fails, and ends when it was its last one.
-    let filler = "INSERT INTO outbox (topics, keys, headers, bodies, created_at)
-                  SELECT '{stock.commands.v1.dlq}', ARRAY[n::text], '{\"{}\"}',
-                         ARRAY[decode(repeat(md5(n::text), 8000), 'hex')], now()
+    let filler = "INSERT INTO outbox (topic, key, headers, payload, created_at)
+                  SELECT 'stock.commands.v1.dlq', n::text, '{}', decode(repeat(md5(n::text), 8000), 'hex'), now()
                   FROM generate_series(1, 250) AS n";
     sqlx::query(filler).execute(&test.pg).await.unwrap();
     testkit::eventually(RECOVERY, async || {
@@ -261,6 +260,30 @@ async fn a_relay_that_freezes_is_followed_within_ten_seconds() {
     is_sent(&test, Duration::from_secs(10)).await;
     stop.stop();
     ending.drained().await;
+}
+
+#[tokio::test]
+async fn the_events_of_a_transaction_are_sent_in_their_order_however_many_they_are() {
+    let test = TestOrder::start().await;
+    let (order_id, at) = (OrderId::new(), test.clock.now());
+    let event = |seq| OrderChanged {
+        order_id,
+        seq,
+        user_id: UserId(7),
+        state: OrderState::Received,
+        reason: None,
+        lines: Vec::new(),
+        at,
+    };
+    // Around what one row of the outbox takes, and in the next transaction what belongs behind it.
+    for seqs in [1..=1_201, 1_202..=1_701, 1_702..=1_702] {
+        let events: Vec<OrderChanged> = seqs.map(event).collect();
+        let mut tx = test.pg.begin().await.unwrap();
+        order::order::store::tell(&mut tx, &[], &events, at).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let heard: Vec<i64> = test.history(order_id).await.into_iter().map(|(seq, _)| seq).collect();
+    assert_eq!(heard, (1..=1_702).collect::<Vec<i64>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,8 +33,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// What all lanes share.
 #[derive(Debug, Clone)]
 pub struct Stage {
-    /// Connections of the writers alone: requests never make them wait.
+    /// Connections of the writers alone, to begin a partition with: requests never make them wait.
     pub pool: PgPool,
+    /// The same for batches, which find their rows by their keys.
+    pub journal: PgPool,
     /// Broker and names.
     pub kafka: Kafka,
     /// Where time comes from.
@@ -236,7 +238,7 @@ impl Lane {
             letters: &letters,
             now: self.stage.clock.now(),
         };
-        journal::write(&self.stage.pool, &decided).await?;
+        journal::write(&self.stage.journal, &decided).await?;
         loaded.cursor = last.offset + 1;
         self.progress.store(loaded.cursor, Ordering::Relaxed);
         self.loaded = Some(loaded);

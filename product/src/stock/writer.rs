@@ -26,8 +26,8 @@ use super::store::{self, Place};
 
 /// The consumer group, without the deployment's prefix.
 const GROUP: &str = "product-stock";
-/// Connections of the stock stage: one per partition that a replica can get (4), one to begin with.
-const CONNECTIONS_MAX: u32 = 5;
+/// Connections of the stock stage, of each kind: one per partition that a replica can get (4), one to begin with.
+pub const CONNECTIONS_MAX: u32 = 5;
 /// Longest wait for a record; also how late a stop is seen.
 const POLL: Duration = Duration::from_millis(50);
 /// Between two commits of the group's offsets.

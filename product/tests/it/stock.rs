@@ -154,7 +154,8 @@ async fn a_writer_that_was_frozen_writes_nothing_when_it_wakes() {
     let service = Service::start().await;
     let (clock, stop) = (service.clock.clone(), Stop::new());
     let (kafka, metrics) = (service.kafka().clone(), Metrics::register(&Registry::new()).unwrap());
-    let stage = Stage { pool: service.pg.clone(), kafka, clock, metrics, nudge: Nudge::default(), stop };
+    let (pool, journal) = (service.pg.clone(), service.pg.clone());
+    let stage = Stage { pool, journal, kafka, clock, metrics, nudge: Nudge::default(), stop };
     // A partition that the service itself does not read.
     let (product, place) = (ProductId(77), Place { topic: "frozen".into(), partition: 99 });
     let open = async || {

@@ -9,7 +9,7 @@ use common::auth::Caller;
 use common::http::extract::Path;
 use common::kafka::chain::StreamId;
 use common::wire::id::{ProductId, UserId};
-use common::wire::queue::Place;
+use common::wire::queue::{Place, WaitReason};
 
 use super::room::Heard;
 use crate::app::App;
@@ -17,7 +17,8 @@ use crate::error::Error;
 use crate::room::http::{follow, known, person, view};
 
 /// `GET /api/queue/{product}` → 200 with the place, which this never changes. Whoever waits is answered from memory, as
-/// of a look at the room that began after the question; whoever asks before `nextPollAt` waits for the room's own.
+/// of a look at the room that began after the question; whoever asks before `nextPollAt` waits for the room's own. While
+/// the store does not answer, it is the last look, and says so.
 pub(crate) async fn show(
     State(app): State<App>,
     Path(product): Path<ProductId>,
@@ -29,13 +30,17 @@ pub(crate) async fn show(
     }
     match known(&app, product, || app.store.place(product, caller.user)).await {
         Ok(standing) => view(&app, product, &caller, &standing).map(Json),
-        Err(error @ Error::Unavailable(_)) => {
-            // The store did not answer in time. The room's own look may be about to find that out: its places are as
-            // good as ever for whoever waits.
-            app.live.get(product).and_then(|room| room.poll(caller.user)).map(Json).ok_or(error)
-        }
+        // The store did not answer in time, and the room's own look may be about to find that out.
+        Err(error @ Error::Unavailable(_)) => last_known(&app, product, caller.user).map(Json).ok_or(error),
         Err(error) => Err(error),
     }
+}
+
+/// The place in memory while the store does not answer.
+fn last_known(app: &App, product: ProductId, user: UserId) -> Option<Place> {
+    let place = app.live.get(product)?.poll(user)?;
+    let reason = Some(WaitReason::RoomUnavailable);
+    Some(Place { reason, eta_low_s: None, eta_high_s: None, ..place })
 }
 
 async fn remembered(app: &App, product: ProductId, user: UserId) -> Option<Place> {

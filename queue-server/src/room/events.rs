@@ -31,8 +31,8 @@ type Records<T> = Arc<[Received<T>]>;
 const LAG_EVERY: Duration = Duration::from_secs(1);
 /// Redis writes its file every second, and may be a second late with it. What is older than this is written.
 const WRITTEN: Duration = Duration::from_secs(5);
-/// How long records may wait at the broker for more: what they tell matters in tenths of a second, and one step
-/// takes many orders.
+/// How long what became of orders may wait at the broker for more: one step takes many. Nothing that is decided for the
+/// whole room hangs on it.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Between two looks at which run Redis is in.
 const RUN_EVERY: Duration = Duration::from_secs(1);
@@ -55,9 +55,9 @@ async fn start(app: &App) -> anyhow::Result<()> {
     kafka::create_topics(&app.config.kafka, &topics, &app.stop).await?;
     let producer = Producer::new(&app.config.kafka)?;
     let inputs = Inputs { app: app.clone(), producer, safety: Safety::default() };
-    inputs.listen("queue-products", products);
-    inputs.listen("queue-decisions", decisions);
-    inputs.listen("queue-orders", orders);
+    inputs.listen("queue-products", Duration::ZERO, products);
+    inputs.listen("queue-decisions", Duration::ZERO, decisions);
+    inputs.listen("queue-orders", PATIENCE, orders);
     app.stop.spawn("redis run", watch(app.clone(), inputs.safety));
     Ok(())
 }
@@ -100,13 +100,13 @@ async fn watch(app: App, safety: Safety) {
 
 impl Inputs {
     /// Reads one topic in a task of its own and shows how far behind it is in another.
-    fn listen<T, F>(&self, group: &'static str, apply: fn(App, Records<T>) -> F)
+    fn listen<T, F>(&self, group: &'static str, patience: Duration, apply: fn(App, Records<T>) -> F)
     where
         T: Event + Clone + 'static,
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let (app, safety) = (self.app.clone(), self.safety.clone());
-        let source = Source { patience: PATIENCE, ..Source::new(&app.config.kafka, group, &self.producer) };
+        let source = Source { patience, ..Source::new(&app.config.kafka, group, &self.producer) };
         let lag = source.lag.clone();
         let gauge = app.metrics.consumer_lag.with_label_values(&[T::TOPIC.name]);
         let stop = app.stop.clone();
@@ -127,7 +127,7 @@ async fn products(app: App, records: Records<ProductSnapshot>) -> anyhow::Result
 }
 
 async fn decisions(app: App, records: Records<StockDecided>) -> anyhow::Result<()> {
-    // Of each product the last word counts.
+    // Of each product the last word counts: units that went and came back in one batch sold nothing out.
     let mut last = BTreeMap::<ProductId, &StockDecided>::new();
     for Received { event: decided, .. } in &*records {
         let newest = last.entry(decided.product_id).or_insert(decided);

@@ -3,12 +3,11 @@
 use clap::Parser as _;
 use common::stop::Stop;
 use testkit::sandbox::{Config, serve};
-use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     common::telemetry::start("payment-sandbox", &config.telemetry)?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = common::http::listen(config.listen)?;
     serve(listener, config, Stop::on_signals()?).await
 }

@@ -86,7 +86,7 @@ async fn told(run: &Run<'_>) -> anyhow::Result<()> {
     loop {
         let left: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM product WHERE turns_at <= now() OR (state_version = 0 AND deleted_at IS NULL))
-                  + (SELECT count(*) FROM outbox)",
+                  + (SELECT coalesce(sum(records), 0)::bigint FROM outbox)",
         )
         .fetch_one(&run.pool)
         .await?;

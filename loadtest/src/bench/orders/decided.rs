@@ -35,7 +35,8 @@ impl Orders {
         loop {
             // Both are short: an index of the orders that wait, and a table that is emptied.
             let (waiting, unsent): (i64, i64) = sqlx::query_as(
-                "SELECT (SELECT count(*) FROM orders WHERE state = 'received'), (SELECT count(*) FROM outbox)",
+                "SELECT (SELECT count(*) FROM orders WHERE state = 'received'),
+                        (SELECT coalesce(sum(records), 0)::bigint FROM outbox)",
             )
             .fetch_one(&self.0)
             .await?;

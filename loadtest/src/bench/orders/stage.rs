@@ -96,7 +96,8 @@ impl<'a> Stage<'a> {
     pub(super) async fn open(run: &'a Run<'a>) -> anyhow::Result<Self> {
         let scratch = Scratch::make(run.stack.database("product")?, "stage").await?;
         let kafka = Kafka {
-            kafka_topic_prefix: format!("loadtest-stage-{}.", std::process::id()),
+            // A log of its own each time: the next one would read what this one left.
+            kafka_topic_prefix: format!("loadtest-stage-{}.", uuid::Uuid::new_v4()),
             ..run.stack.kafka()
         };
         create_topics(&kafka, &[STOCK_COMMANDS, STOCK_DECISIONS, PRODUCT_EVENTS], &Stop::new()).await?;
@@ -176,7 +177,9 @@ impl<'a> Stage<'a> {
             ensure!(service.try_wait()?.is_none(), "the product service has ended");
             // The tables come with the service's start.
             let seen: Result<(i64, i64), _> = sqlx::query_as(
-                "SELECT coalesce(sum(next_offset), 0)::bigint, (SELECT count(*) FROM outbox) FROM stock_cursor",
+                "SELECT coalesce(sum(next_offset), 0)::bigint,
+                        (SELECT coalesce(sum(records), 0)::bigint FROM outbox)
+                 FROM stock_cursor",
             )
             .fetch_one(&self.pg)
             .await;

@@ -3,11 +3,11 @@
 -- one order, so that two of these wait for each other in one direction only. An order that does not use its tickets
 -- up only looks whether they are free.
 WITH keys AS (
-    INSERT INTO idempotency (user_id, route, key, fingerprint, status, body, created_at)
+    INSERT INTO idempotency (user_id, route, key, fingerprint, status, answer, created_at)
     SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::integer[], $6::text[],
                          $7::timestamptz[])
-         AS claim (user_id, route, key, fingerprint, status, body, created_at)
-    ORDER BY user_id, route COLLATE "C", key COLLATE "C"
+         AS claim (user_id, route, key, fingerprint, status, answer, created_at)
+    ORDER BY user_id, route, key
     ON CONFLICT DO NOTHING
     RETURNING user_id, key
 ), wanted AS (

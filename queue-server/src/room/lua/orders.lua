@@ -5,6 +5,7 @@
 -- Returns how many changed something. O(m log n).
 
 local room = enter()
+local isNews = false
 
 local function refuse(user, ticket)
   local record = read(user)
@@ -19,6 +20,7 @@ local function count(order, seq, user, ticket, counts)
   local known = call('HGET', ORDERS, order)
   local before = known and cmsgpack.unpack(known) or { 0, 0 }
   if seq <= before[1] then return 0 end
+  isNews = true
   call('HSET', ORDERS, order, cmsgpack.pack({ seq, counts }))
   if counts == before[2] then return 0 end
   local record = read(user) or call('ZSCORE', LINE, user) and { state = 'w' } or { ticket = ticket }
@@ -47,5 +49,5 @@ for at = 1, #ARGV, 6 do
   end
 end
 -- What comes after the sale, or of a product that is not known, is not kept for ever.
-if not room or room.status == 'closed' then retire(room) end
+if isNews and (not room or room.status == 'closed') then retire(room) end
 return changed
