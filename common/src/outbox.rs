@@ -36,7 +36,7 @@ const BATCH: i64 = 500;
 /// and their events: no row begins beyond.
 const EVENTS: i64 = 1_000;
 /// Events removed until the table is cleaned: a search for the oldest row walks over all that were removed since, and
-/// what they held takes room. The server by itself cleans once a minute, hundreds of megabytes too late in a rush.
+/// what they held takes room. The server by itself cleans once a minute, too late in a rush.
 const CLEAN: usize = 20_000;
 /// Without a nudge the table is looked at this often: rows written by another replica have none.
 const POLL: Duration = Duration::from_millis(25);

@@ -10,7 +10,7 @@ ALTER TABLE outbox
     ADD COLUMN keys text[],
     ADD COLUMN header_sets text[],
     ADD COLUMN bodies bytea[];
--- The rows live for some milliseconds: compressing them costs more than writing them.
+-- The rows live for some milliseconds: they are not worth compressing.
 ALTER TABLE outbox
     ALTER COLUMN topics SET STORAGE EXTERNAL,
     ALTER COLUMN keys SET STORAGE EXTERNAL,

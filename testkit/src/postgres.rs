@@ -104,8 +104,9 @@ pub fn bin_dir() -> Option<PathBuf> {
     })
 }
 
-/// Memory for a shop of 600,000 products with the indexes that searches read; it is taken as it is used. By default a rush
-/// writes a checkpoint every twenty seconds, and after each of them every page that changes once more as a whole.
+/// Memory for a shop of 600,000 products with the indexes that searches read; it is taken as it is used. By default a
+/// checkpoint comes with every gigabyte of log, here 200,000 orders, and after it every page that changes is written once
+/// more as a whole.
 fn settings() -> [&'static str; 5] {
     [
         "listen_addresses=127.0.0.1",

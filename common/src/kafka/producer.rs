@@ -45,7 +45,7 @@ impl Producer {
         let mut settings = config.client();
         settings
             .set("enable.idempotence", "true")
-            // The records of a step of the outbox come within a millisecond, and go in one request per partition.
+            // Records that come within a millisecond go in one request per partition.
             .set("linger.ms", "1")
             .set("partitioner", "murmur2_random")
             .set("queue.buffering.max.kbytes", "65536")

@@ -86,6 +86,30 @@ struct Taken {
     tickets: HashMap<Uuid, usize>,
 }
 
+/// The tickets of orders, as columns of `order_ticket`.
+#[derive(Default)]
+struct Tickets {
+    products: Vec<i64>,
+    buyers: Vec<i64>,
+    tickets: Vec<i64>,
+    orders: Vec<Uuid>,
+}
+
+impl Tickets {
+    fn of(wanted: &[&Wanted]) -> Self {
+        let mut columns = Self::default();
+        for order in wanted.iter().map(|one| &one.draft.order) {
+            for hold in &order.holds {
+                columns.products.push(hold.product.0);
+                columns.buyers.push(order.user.0);
+                columns.tickets.push(hold.ticket.0);
+                columns.orders.push(order.id.0);
+            }
+        }
+        columns
+    }
+}
+
 async fn take(tx: &mut PgConnection, tried: &[&Wanted]) -> Result<Taken, sqlx::Error> {
     let claims = || tried.iter().map(|one| &one.claim);
     let users: Vec<i64> = claims().map(|claim| claim.name().0).collect();
@@ -97,13 +121,8 @@ async fn take(tx: &mut PgConnection, tried: &[&Wanted]) -> Result<Taken, sqlx::E
     let times: Vec<Time> = tried.iter().map(|one| one.draft.order.created_at).collect();
     let asks: HashSet<OrderId> =
         tried.iter().filter(|one| one.refused.is_none()).map(|one| one.id()).collect();
-    let holds =
-        || tried.iter().flat_map(|one| one.draft.order.holds.iter().map(|hold| (&one.draft.order, hold)));
-    let products: Vec<i64> = holds().map(|(_, hold)| hold.product.0).collect();
-    let buyers: Vec<i64> = holds().map(|(order, _)| order.user.0).collect();
-    let tickets: Vec<i64> = holds().map(|(_, hold)| hold.ticket.0).collect();
-    let orders: Vec<Uuid> = holds().map(|(order, _)| order.id.0).collect();
-    let used: Vec<bool> = holds().map(|(order, _)| asks.contains(&order.id)).collect();
+    let tickets = Tickets::of(tried);
+    let used: Vec<bool> = tickets.orders.iter().map(|id| asks.contains(&OrderId(*id))).collect();
     let rows = sqlx::query_file!(
         "src/order/sql/claim.sql",
         &users,
@@ -113,10 +132,10 @@ async fn take(tx: &mut PgConnection, tried: &[&Wanted]) -> Result<Taken, sqlx::E
         &statuses,
         &bodies as &[&str],
         &times,
-        &products,
-        &buyers,
-        &tickets,
-        &orders,
+        &tickets.products,
+        &tickets.buyers,
+        &tickets.tickets,
+        &tickets.orders,
         &used,
     )
     .fetch_all(tx)
@@ -144,8 +163,7 @@ async fn give_back(
     let users: Vec<i64> = claims().map(|(user, ..)| user).collect();
     let routes: Vec<String> = claims().map(|(_, route, _)| route.to_owned()).collect();
     let keys: Vec<String> = claims().map(|(.., key)| key.to_owned()).collect();
-    let holds =
-        || returned.iter().flat_map(|one| one.draft.order.holds.iter().map(|hold| (&one.draft.order, hold)));
+    let tickets = Tickets::of(returned);
     sqlx::query!(
         "WITH freed AS (
              DELETE FROM order_ticket USING UNNEST($4::bigint[], $5::bigint[], $6::bigint[], $7::uuid[])
@@ -157,10 +175,10 @@ async fn give_back(
         &users,
         &routes,
         &keys,
-        &holds().map(|(_, hold)| hold.product.0).collect::<Vec<i64>>(),
-        &holds().map(|(order, _)| order.user.0).collect::<Vec<i64>>(),
-        &holds().map(|(_, hold)| hold.ticket.0).collect::<Vec<i64>>(),
-        &holds().map(|(order, _)| order.id.0).collect::<Vec<Uuid>>(),
+        &tickets.products,
+        &tickets.buyers,
+        &tickets.tickets,
+        &tickets.orders,
     )
     .execute(tx)
     .await?;
@@ -203,12 +221,11 @@ pub async fn insert(tx: &mut PgConnection, wanted: &[&Wanted]) -> Result<(), sql
         &holds().map(|(_, hold)| hold.ticket.0).collect::<Vec<i64>>(),
         &holds().map(|(_, hold)| hold.price_version).collect::<Vec<i64>>(),
         FIRST_ATTEMPT,
-        &ended(wanted, |end| rules::name(end.to).to_owned()) as &[Option<String>],
-        &ended(wanted, |end| end.event.seq) as &[Option<i64>],
-        &ended(wanted, |end| end.event.reason.clone()).into_iter().map(Option::flatten).collect::<Vec<_>>()
-            as &[Option<String>],
-        &ended(wanted, |end| end.cause.to_owned()) as &[Option<String>],
-        &ended(wanted, |end| end.by.to_string()) as &[Option<String>],
+        &ended(wanted, |end| Some(rules::name(end.to).to_owned())) as &[Option<String>],
+        &ended(wanted, |end| Some(end.event.seq)) as &[Option<i64>],
+        &ended(wanted, |end| end.event.reason.clone()) as &[Option<String>],
+        &ended(wanted, |end| Some(end.cause.to_owned())) as &[Option<String>],
+        &ended(wanted, |end| Some(end.by.to_string())) as &[Option<String>],
     )
     .execute(&mut *tx)
     .await?;
@@ -220,8 +237,8 @@ pub async fn insert(tx: &mut PgConnection, wanted: &[&Wanted]) -> Result<(), sql
 }
 
 /// A fact of the end of each order that ends at once, in the order of all.
-fn ended<T>(wanted: &[&Wanted], fact: impl Fn(&Step) -> T) -> Vec<Option<T>> {
-    wanted.iter().map(|one| one.refused.as_ref().map(&fact)).collect()
+fn ended<T>(wanted: &[&Wanted], fact: impl Fn(&Step) -> Option<T>) -> Vec<Option<T>> {
+    wanted.iter().map(|one| one.refused.as_ref().and_then(&fact)).collect()
 }
 
 impl Wanted {

@@ -97,7 +97,7 @@ impl<'a> Stage<'a> {
         let scratch = Scratch::make(run.stack.database("product")?, "stage").await?;
         let kafka = Kafka {
             // A log of its own each time: the next one would read what this one left.
-            kafka_topic_prefix: format!("loadtest-stage-{}.", uuid::Uuid::new_v4()),
+            kafka_topic_prefix: format!("loadtest-stage-{}.", Uuid::new_v4()),
             ..run.stack.kafka()
         };
         create_topics(&kafka, &[STOCK_COMMANDS, STOCK_DECISIONS, PRODUCT_EVENTS], &Stop::new()).await?;

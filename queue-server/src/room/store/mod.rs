@@ -67,7 +67,7 @@ const PARTS: [&str; 11] =
     ["meta", "line", "ready", "admitted", "told", "who", "orders", "log", "tickets", "seen", "back"];
 /// Shoppers that one script registers at most: some 300 µs.
 pub const JOIN_MAX: usize = 64;
-/// Orders that one step takes at most: it holds Redis for about a millisecond.
+/// Orders that one step takes at most: Redis is held for a millisecond or so (11 to 13 µs per order, all of its work).
 pub const ORDERS_MAX: usize = 100;
 /// Tickets that one script hears of at most: some milliseconds, where all of them were away.
 const PRESENT_MAX: usize = 500;
