@@ -6,6 +6,7 @@ mod bucket;
 mod catalog;
 mod category;
 mod company;
+mod crash;
 mod dead_letters;
 mod image;
 mod import;

@@ -82,7 +82,7 @@ pub(super) async fn run(path: &Path, args: &Args, time: Duration) -> anyhow::Res
     let mut parts = Vec::new();
     let mut half = f64::from(args.rate.unwrap_or(0));
     if run.asks(What::Stage) {
-        parts.push(stage::measure(&run).await?);
+        parts.extend(stage::measure(&run).await?);
     }
     if run.asks(What::Rebuild) {
         parts.push(rebuild::measure(&run).await?);

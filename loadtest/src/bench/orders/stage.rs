@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SHORTER: u32 = 2;
 
 /// Measures it.
-pub(super) async fn measure(run: &Run<'_>) -> anyhow::Result<Part> {
+pub(super) async fn measure(run: &Run<'_>) -> anyhow::Result<Vec<Part>> {
     let mut part = Part::new("stock stage: one hot product, one writer, commands waiting in the log");
     let mut stage = Stage::open(run).await?;
     let count = i64::from(run.args.commands);
@@ -61,10 +61,12 @@ pub(super) async fn measure(run: &Run<'_>) -> anyhow::Result<Part> {
     part.asked("of a row lock per order", yes.per_s() / usual, "×", Asked::AtLeast(10.0));
     part.seen("row lock per order: read, write, insert", usual, "orders/s");
     part.seen("row lock per order, tuned: insert, write last", tuned, "orders/s");
-    part.asked("sold out: refusals, beside units given", no.per_s() / yes.per_s(), "×", Asked::AtLeast(2.0));
-    part.seen("sold out, until all others are told", no.per_s(), "decisions/s");
     yes.spent.show(&mut part, yes.commands);
-    Ok(part)
+    let mut sold_out = Part::new("the same after the last unit is gone");
+    sold_out.asked("refusals, beside units given", no.per_s() / yes.per_s(), "×", Asked::AtLeast(2.0));
+    sold_out.seen("until all others are told", no.per_s(), "decisions/s");
+    no.spent.show(&mut sold_out, no.commands);
+    Ok(vec![part, sold_out])
 }
 
 /// A log that was decided to its end.

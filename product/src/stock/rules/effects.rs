@@ -88,6 +88,14 @@ impl Change {
 }
 
 impl Effects {
+    /// Whether nothing is other than before: every command was refused, or known already.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.holds.is_empty()
+            && self.adjustments.is_empty()
+            && !self.products.values().any(|change| change.moved() || change.terms_changed)
+    }
+
     /// Notes that the record at `offset` speaks of the product, whose counts are `now` before it is decided.
     pub(super) fn touch(&mut self, product: ProductId, offset: i64, now: Option<Counts>) {
         let counts = now.unwrap_or_default();
