@@ -10,6 +10,7 @@
 //!   measure that by.
 //! - [`check`]: rules, and the cases that break them.
 
+mod answers;
 pub(crate) mod check;
 mod line;
 mod log;

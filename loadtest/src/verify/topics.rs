@@ -1,6 +1,6 @@
 //! The log between the services: every command was decided once and as the log asks, and told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::config::Kafka;
 use common::kafka::reader::{Offsets, Reader, Record};
@@ -8,15 +8,16 @@ use common::wire::event::{
     Event, ORDER_EVENTS, OrderChanged, QUEUE_EVENTS, STOCK_COMMANDS, STOCK_DECISIONS, StockCommand,
     StockDecided, Topic,
 };
-use common::wire::id::{OrderId, ProductId};
+use common::wire::id::ProductId;
 
+use super::answers;
 use super::check::Check;
 use super::path::Told;
-use super::replay::{Answer, Expected, Sale};
+use super::replay::Sale;
 use super::stock::{Stage, row};
 use crate::stack::Stack;
 
-const AREA: &str = "topics";
+pub(super) const AREA: &str = "topics";
 
 /// Ends of the topics' partitions at some moment; the default is their beginning.
 #[derive(Debug, Clone, Default)]
@@ -156,7 +157,7 @@ pub(super) fn checks(log: &Log, stage: &Stage, sales: &BTreeMap<i64, Sale>) -> V
     if !log.shortened.contains(STOCK_COMMANDS.name) {
         checks.extend(results(stage, sales));
         if !log.shortened.contains(STOCK_DECISIONS.name) {
-            checks.extend(answers(log, sales));
+            checks.extend(answers::checks(&log.decisions, sales));
         }
     }
     checks
@@ -185,65 +186,10 @@ fn results(stage: &Stage, sales: &BTreeMap<i64, Sale>) -> [Check; 2] {
     ]
 }
 
-/// An answer as told: of which order and attempt, and the offsets of its batch.
-type Answered = (OrderId, i32, Answer, (i64, i64));
-
-/// One product's answers that were told, each with the offsets of its batch. A relay that was killed sends its last
-/// records again: only the first of each counts.
-fn told(log: &Log) -> BTreeMap<i64, Vec<Answered>> {
-    let mut known = BTreeSet::new();
-    let mut told: BTreeMap<i64, Vec<_>> = BTreeMap::new();
-    for record in log.decisions.iter().filter(|record| known.insert((record.product_id, record.last))) {
-        let answers = record
-            .decisions
-            .iter()
-            .map(|one| (one.order_id, one.attempt, (one.result, one.reason), (record.first, record.last)));
-        told.entry(record.product_id.0).or_default().extend(answers);
-    }
-    told
-}
-
-fn answers(log: &Log, sales: &BTreeMap<i64, Sale>) -> [Check; 4] {
-    let (mut missing, mut surplus, mut different, mut moved) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let told = told(log);
-    let products: BTreeSet<&i64> = told.keys().chain(sales.keys()).collect();
-    for product in products {
-        let mut asked: HashMap<(OrderId, i32), std::collections::VecDeque<&Expected>> = HashMap::new();
-        for expected in sales.get(product).into_iter().flat_map(|sale| &sale.expected) {
-            asked.entry((expected.order, expected.attempt)).or_default().push_back(expected);
-        }
-        let mut reached = -1;
-        for (order, attempt, answer, (first, last)) in told.get(product).into_iter().flatten() {
-            let name = format!("product {product}: {order}, attempt {attempt}");
-            let Some(expected) = asked.get_mut(&(*order, *attempt)).and_then(|queue| queue.pop_front())
-            else {
-                surplus.push(name);
-                continue;
-            };
-            if expected.answer != *answer {
-                different.push(format!("{name}: {answer:?}, the log asks for {:?}", expected.answer));
-            }
-            if expected.offset < reached || !(*first..=*last).contains(&expected.offset) {
-                moved.push(format!("{name}: offset {}", expected.offset));
-            }
-            reached = reached.max(expected.offset);
-        }
-        let open = asked.values().flatten();
-        missing.extend(open.map(|one| format!("product {product}: {}, attempt {}", one.order, one.attempt)));
-    }
-    [
-        Check::new(AREA, "every reserve is decided", missing),
-        Check::new(AREA, "only reserves are decided", surplus),
-        Check::new(AREA, "every decision is the one that the log asks for", different),
-        Check::new(AREA, "decisions follow the commands' order", moved),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use common::wire::event::{Decision, Outcome, Refusal, Reserve, Terms};
-    use common::wire::id::UserId;
+    use common::wire::id::{OrderId, UserId};
 
     use super::super::stock::{Stock, Units};
     use super::*;
@@ -331,6 +277,20 @@ mod tests {
         assert!(broken(|_, _| {}).is_empty());
         assert!(broken(|log, _| log.decisions.insert(1, log.decisions[0].clone())).is_empty());
         assert!(broken(|log, _| log.commands.push(at(3, reserve(3)))).is_empty());
+    }
+
+    /// What was decided again after a crash came in other batches; in another way it must not.
+    #[test]
+    fn batches_that_overlap_are_repeats() {
+        let both = |reason| {
+            let mut record = decided(1, 2, None);
+            record.first = 1;
+            record.decisions.extend(decided(2, 2, Some(reason)).decisions);
+            record
+        };
+        assert!(broken(|log, _| log.decisions.push(both(Refusal::SoldOut))).is_empty());
+        assert!(broken(|log, _| log.decisions.insert(0, both(Refusal::SoldOut))).is_empty());
+        assert_eq!(broken(|log, _| log.decisions.push(both(Refusal::Limit))), [DIFFERENT]);
     }
 
     #[test]

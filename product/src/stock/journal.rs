@@ -15,9 +15,10 @@ use super::turns;
 use crate::app::SOURCE;
 
 const BEGIN: &str = "BEGIN";
-/// Of a batch that moves nothing, as all are once a sale is sold out: its commit does not wait for the disk. A crash of
-/// the server may take back the last such batches and nothing before them; their commands are then decided again, from
-/// the same counts, in the same order and so in the same way, and who hears of it twice hears the same.
+/// Of a batch that moves nothing while more commands wait, as most are once a sale is sold out: its commit does not wait
+/// for the disk. A crash of the server may take back the last such batches and nothing before them. The writer finds out
+/// with the next batch; their commands are then decided again, from the same counts, in the same order and so in the same
+/// way, and who hears of it twice hears the same.
 const BEGIN_IDLE: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
 /// Why a batch was not journalled. Whatever it is, the writer's memory is ahead of the tables and must go.
@@ -77,6 +78,15 @@ pub struct Batch<'a> {
     pub letters: &'a [Unreadable],
     /// When.
     pub now: Time,
+    /// Commands wait behind it.
+    pub more: bool,
+}
+
+impl Batch<'_> {
+    fn begin(&self) -> &'static str {
+        let is_idle = self.more && self.effects.is_idle() && self.letters.is_empty();
+        if is_idle { BEGIN_IDLE } else { BEGIN }
+    }
 }
 
 /// Writes the batch, all of it or nothing.
@@ -85,7 +95,7 @@ pub struct Batch<'a> {
 /// [`Failed`], never [`Failed::Behind`].
 pub async fn write(pool: &PgPool, batch: &Batch<'_>) -> Result<(), Failed> {
     let mut db = pool.acquire().await?;
-    let mut tx = db.begin_with(if batch.effects.is_idle() { BEGIN_IDLE } else { BEGIN }).await?;
+    let mut tx = db.begin_with(batch.begin()).await?;
     move_cursor(&mut tx, batch).await?;
     write_counts(&mut tx, batch).await?;
     write_holds(&mut tx, batch).await?;

@@ -237,6 +237,7 @@ impl Lane {
             memory: &loaded.memory,
             letters: &letters,
             now: self.stage.clock.now(),
+            more: !self.arriving.is_empty(),
         };
         journal::write(&self.stage.journal, &decided).await?;
         loaded.cursor = last.offset + 1;

@@ -5,13 +5,20 @@ use std::path::PathBuf;
 
 use common::config::Secret;
 use common::wire::event::{Decision, Outcome};
-use common::wire::id::{OrderId, ProductId};
+use common::wire::id::OrderId;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use testkit::postgres::{self, Postgres};
 use testkit::process::Server as _;
 use testkit::{eventually, port};
 
 use crate::service::{PATIENCE, Service};
+
+/// Orders that come too late: the writer has work for a second or more.
+const LATE: usize = 50_000;
+/// So many of them are decided, in ten batches or more, when the database dies.
+const DECIDED: i64 = 5_000;
+/// What two batches write, in bytes.
+const TWO_BATCHES: i64 = 200_000;
 
 /// A PostgreSQL of the test's own that writes its log to the disk when a commit asks for it, and not meanwhile.
 struct Own {
@@ -25,8 +32,13 @@ impl Own {
         std::fs::create_dir_all(&folder).unwrap();
         let server = port::on_free_port(|port| Postgres::start(&folder, port)).unwrap();
         let mut admin = PgConnection::connect(&format!("{}/postgres", server.url())).await.unwrap();
-        sqlx::query("ALTER SYSTEM SET wal_writer_delay = '10s'").execute(&mut admin).await.unwrap();
-        sqlx::query("SELECT pg_reload_conf()").execute(&mut admin).await.unwrap();
+        for setting in [
+            "ALTER SYSTEM SET wal_writer_delay = '10s'",
+            "ALTER SYSTEM SET wal_writer_flush_after = '1GB'",
+            "SELECT pg_reload_conf()",
+        ] {
+            sqlx::query(setting).execute(&mut admin).await.unwrap();
+        }
         Self { server, folder }
     }
 }
@@ -38,27 +50,6 @@ impl Drop for Own {
     }
 }
 
-/// Sends a wish of one unit and waits until the buyer was told.
-async fn buy(service: &Service, product: ProductId, user: i64) -> OrderId {
-    let order = OrderId::new();
-    service.send(&[service.reserve(product, order, user)]).await;
-    eventually(PATIENCE, async || {
-        anyhow::ensure!(answers(service, product)?.contains_key(&order), "not told yet");
-        Ok(())
-    })
-    .await;
-    order
-}
-
-/// What was told of each order.
-fn answers(service: &Service, product: ProductId) -> anyhow::Result<HashMap<OrderId, Vec<Decision>>> {
-    let mut answers = HashMap::<_, Vec<_>>::new();
-    for decision in service.decisions(product)?.into_iter().flat_map(|record| record.decisions) {
-        answers.entry(decision.order_id).or_default().push(decision);
-    }
-    Ok(answers)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_that_a_crash_takes_back_are_decided_again_and_alike() {
     let mut own = Own::start().await;
@@ -66,28 +57,52 @@ async fn refusals_that_a_crash_takes_back_are_decided_again_and_alike() {
     let mut service = Service::start_as(&[], |config| config.pg.database_url = Secret(url.clone())).await;
     service.pg = PgPool::connect_lazy(&url).unwrap();
     let product = service.product(1).await;
-    let mut orders = vec![buy(&service, product, 1).await];
-    // The sale's own end is written too, some time after the last unit went; nothing after it.
-    loop {
-        orders.push(buy(&service, product, 2).await);
-        let unwritten = "SELECT (pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn())::bigint";
-        if service.number(unwritten).await > 0 {
-            break;
-        }
-    }
-    own.server.kill9();
-    own.server.restart().unwrap();
-    orders.push(buy(&service, product, 3).await);
-
-    let answers = answers(&service, product).unwrap();
-    assert_eq!(answers.len(), orders.len());
-    for (order, expected) in
-        orders.iter().zip([Outcome::Reserved].iter().chain([&Outcome::Rejected].into_iter().cycle()))
-    {
-        let told = &answers[order];
-        assert!(told.iter().all(|decision| decision.result == *expected), "{order}: {told:?}");
-    }
-    assert_eq!(answers[&orders[0]].len(), 1, "what moved a unit was on the disk");
-    assert!(answers[&orders[orders.len() - 2]].len() > 1, "the last refusal was not");
+    let first = OrderId::new();
+    service.send(&[service.reserve(product, first, 1)]).await;
     service.counts_are(product, [1, 0, 1, 0]).await;
+    service.stop_first().await;
+    let late: Vec<OrderId> = (0..LATE).map(|_| OrderId::new()).collect();
+    let wishes = late.iter().zip(2..).map(|(order, user)| service.reserve(product, *order, user));
+    service.send(&wishes.collect::<Vec<_>>()).await;
+    let cursor = "SELECT sum(next_offset)::bigint FROM stock_cursor";
+    let (pg, before) = (service.pg.clone(), service.number(cursor).await);
+    let (server, ()) = tokio::join!(
+        async {
+            let reached = async || -> i64 { sqlx::query_scalar(cursor).fetch_one(&pg).await.unwrap() };
+            while reached().await < before + DECIDED {
+                tokio::task::yield_now().await;
+            }
+            let unwritten = "SELECT (pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn())::bigint";
+            let unwritten: i64 = sqlx::query_scalar(unwritten).fetch_one(&pg).await.unwrap();
+            assert!(unwritten > TWO_BATCHES, "{unwritten}: their commits waited for the disk");
+            own.server.kill9();
+            own.server.restart().unwrap();
+            own
+        },
+        service.add_replica(),
+    );
+    eventually(PATIENCE, async || {
+        let (reached, last) = (service.number(cursor).await, before + i64::try_from(LATE)?);
+        anyhow::ensure!(reached == last, "{reached} of {last}");
+        Ok(())
+    })
+    .await;
+
+    let mut answers = HashMap::<OrderId, Vec<Decision>>::new();
+    eventually(PATIENCE, async || {
+        answers.clear();
+        for decision in service.decisions(product)?.into_iter().flat_map(|record| record.decisions) {
+            answers.entry(decision.order_id).or_default().push(decision);
+        }
+        anyhow::ensure!(answers.len() == 1 + LATE, "{} orders are answered", answers.len());
+        Ok(())
+    })
+    .await;
+    let told = &answers[&first];
+    assert!(told.iter().all(|decision| decision.result == Outcome::Reserved), "{told:?}");
+    let refused = late.iter().flat_map(|order| &answers[order]);
+    assert!(refused.clone().all(|decision| decision.result == Outcome::Rejected));
+    assert!(refused.count() > LATE, "what was not on the disk was told again");
+    service.counts_are(product, [1, 0, 1, 0]).await;
+    drop(server);
 }
