@@ -11,9 +11,9 @@ use bytes::Bytes;
 use common::http::begins_http2;
 use common::wire::token::Jwks;
 use futures::{StreamExt as _, stream};
-use http::Response;
+use http::{Request, Response};
 use http_body_util::StreamBody;
-use hyper::body::Frame;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -107,13 +107,17 @@ async fn line(mut socket: TcpStream, answers: Arc<Answers>) {
     }
 }
 
-/// Event streams over HTTP/2: each has one event and then is silent.
+/// Event streams over HTTP/2.
 async fn streams(socket: TcpStream) {
-    let service = service_fn(async |_| {
-        let event = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"data: \n\n")));
-        let events = StreamBody::new(stream::iter([event]).chain(stream::pending()));
-        Response::builder().header("content-type", "text/event-stream").body(events)
-    });
     let mut server = http2::Builder::new(TokioExecutor::new());
-    server.max_concurrent_streams(None).serve_connection(TokioIo::new(socket), service).await.ok();
+    server.max_concurrent_streams(None).serve_connection(TokioIo::new(socket), service_fn(events)).await.ok();
+}
+
+/// A stream that has one event and then is silent.
+async fn events(
+    _: Request<Incoming>,
+) -> http::Result<Response<impl Body<Data = Bytes, Error = Infallible> + Send + 'static>> {
+    let event = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"data: \n\n")));
+    let events = StreamBody::new(stream::iter([event]).chain(stream::pending()));
+    Response::builder().header("content-type", "text/event-stream").body(events)
 }
