@@ -1,57 +1,71 @@
 //! What buyers were told, beside what the log of the commands asks for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::wire::event::StockDecided;
+use common::wire::id::OrderId;
 
 use super::check::Check;
 use super::replay::{Expected, Sale};
 use super::topics::AREA;
 
-/// What was told of one product, beside what its log asks for. Each record is judged by the commands that it names,
-/// lowest to highest: a relay that was killed sends its last records again, and a stage whose database lost its last
-/// moment decides those commands once more, in other batches.
+/// What is wrong with what was told. Each record is judged by the commands that it names, lowest to highest. It may come
+/// again as it was, from a relay that was killed; and commands that moved no unit may be decided again, alike but in other
+/// batches, after the database lost its last moment.
 #[derive(Debug, Default)]
 struct Answers {
     missing: Vec<String>,
     surplus: Vec<String>,
     different: Vec<String>,
-    moved: Vec<String>,
+    disordered: Vec<String>,
 }
 
 impl Answers {
     fn judge(&mut self, product: i64, expected: &[Expected], records: &[&StockDecided]) {
-        let mut told = BTreeSet::new();
+        let name = |order, attempt| format!("product {product}: {order}, attempt {attempt}");
+        let places: HashMap<(OrderId, i32), i64> =
+            expected.iter().map(|one| ((one.order, one.attempt), one.offset)).collect();
+        // The first and last command of the record that told of each.
+        let mut told: HashMap<i64, (i64, i64)> = HashMap::with_capacity(expected.len());
         let mut reached = -1;
         for record in records {
+            let range = (record.first, record.last);
             let begin = expected.partition_point(|one| one.offset < record.first);
             let end = expected.partition_point(|one| one.offset <= record.last);
-            let mut asked = expected.get(begin..end).unwrap_or_default().iter();
+            let mut asked = expected.get(begin..end).unwrap_or_default();
             for one in &record.decisions {
-                let name = format!("product {product}: {}, attempt {}", one.order_id, one.attempt);
-                let is_it = |asked: &&Expected| asked.order == one.order_id && asked.attempt == one.attempt;
-                let Some(found) = asked.by_ref().find(is_it) else {
-                    match expected.iter().find(is_it) {
+                let is_it = |asked: &Expected| asked.order == one.order_id && asked.attempt == one.attempt;
+                let Some(place) = asked.iter().position(is_it) else {
+                    let name = name(one.order_id, one.attempt);
+                    match places.get(&(one.order_id, one.attempt)) {
                         Some(elsewhere) => {
-                            told.insert(elsewhere.offset);
-                            self.moved.push(format!("{name}: offset {}", elsewhere.offset));
+                            told.entry(*elsewhere).or_insert(range);
+                            self.disordered.push(format!("{name}: offset {elsewhere}"));
                         }
                         None => self.surplus.push(name),
                     }
                     continue;
                 };
+                let found = &asked[place];
+                asked = &asked[place + 1..];
+                let name = || name(found.order, found.attempt);
                 if found.answer != (one.result, one.reason) {
-                    self.different.push(format!("{name}: {one:?}, the log asks for {:?}", found.answer));
+                    self.different.push(format!("{}: {one:?}, the log asks for {:?}", name(), found.answer));
                 }
-                if told.insert(found.offset) && found.offset < reached {
-                    self.moved.push(format!("{name}: offset {}", found.offset));
+                match told.insert(found.offset, range) {
+                    Some(before) if found.moves && before != range => {
+                        self.surplus.push(format!("{}: decided in {before:?} and in {range:?}", name()));
+                    }
+                    None if found.offset < reached => {
+                        self.disordered.push(format!("{}: offset {}", name(), found.offset));
+                    }
+                    _ => {}
                 }
                 reached = reached.max(found.offset);
             }
         }
-        let open = expected.iter().filter(|one| !told.contains(&one.offset));
-        self.missing
-            .extend(open.map(|one| format!("product {product}: {}, attempt {}", one.order, one.attempt)));
+        let open = expected.iter().filter(|one| !told.contains_key(&one.offset));
+        self.missing.extend(open.map(|one| name(one.order, one.attempt)));
     }
 }
 
@@ -67,11 +81,11 @@ pub(super) fn checks(decisions: &[StockDecided], sales: &BTreeMap<i64, Sale>) ->
         let expected = sales.get(product).map(|sale| &*sale.expected).unwrap_or_default();
         answers.judge(*product, expected, told.get(product).map(|records| &**records).unwrap_or_default());
     }
-    let Answers { missing, surplus, different, moved } = answers;
+    let Answers { missing, surplus, different, disordered } = answers;
     [
         Check::new(AREA, "every reserve is decided", missing),
         Check::new(AREA, "only reserves are decided", surplus),
         Check::new(AREA, "every decision is the one that the log asks for", different),
-        Check::new(AREA, "decisions follow the commands' order", moved),
+        Check::new(AREA, "decisions follow the commands' order", disordered),
     ]
 }

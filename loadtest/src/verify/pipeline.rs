@@ -6,7 +6,7 @@
 //! | I2 reservations | they add up to the stock row and are those of the replayed log |
 //! | I3 ledger | it adds up to the stock row without a gap |
 //! | I4 limits | no shopper has more than the highest limit the sale ever had; every refusal for it is right |
-//! | I5 one decision | every reserve before the cursor is decided once or a dead letter, and nothing else is |
+//! | I5 one decision | every reserve before the cursor is decided, once where it takes units and always alike, or a dead letter, and nothing else is |
 //! | I6 fairness | every decision is the one that the log asks for, in the log's order |
 //! | I7, I8 payments | one approved payment of the order's price exactly while it is paid; units are sold to paid orders |
 //! | I9 ended orders | hold nothing |

@@ -20,6 +20,8 @@ pub(super) struct Expected {
     pub(super) order: OrderId,
     pub(super) attempt: i32,
     pub(super) answer: Answer,
+    /// It took units, which a repeat does not.
+    pub(super) moves: bool,
 }
 
 /// One product's sale, as far as the log was replayed.
@@ -57,10 +59,11 @@ impl Sale {
         match command {
             StockCommand::Terms(terms) => self.terms(terms),
             StockCommand::Reserve(wish) => {
+                let available = self.available;
                 let refused = self.reserve(wish).err();
                 let result = if refused.is_some() { Outcome::Rejected } else { Outcome::Reserved };
-                let (order, attempt) = (wish.order_id, wish.attempt);
-                self.expected.push(Expected { offset, order, attempt, answer: (result, refused) });
+                let (order, attempt, moves) = (wish.order_id, wish.attempt, self.available != available);
+                self.expected.push(Expected { offset, order, attempt, answer: (result, refused), moves });
             }
             StockCommand::Confirm(end) => {
                 self.settle((end.order_id, end.attempt), State::Held, State::Confirmed)

@@ -1,4 +1,4 @@
-//! The log between the services: every command was decided once and as the log asks, and told.
+//! The log between the services: every command was decided as the log asks, what moved units once, and told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -279,18 +279,24 @@ mod tests {
         assert!(broken(|log, _| log.commands.push(at(3, reserve(3)))).is_empty());
     }
 
-    /// What was decided again after a crash came in other batches; in another way it must not.
+    /// Refusals that were decided again after a crash come in other batches; in another way they must not, and what took
+    /// a unit must not come in another batch.
     #[test]
-    fn batches_that_overlap_are_repeats() {
-        let both = |reason| {
-            let mut record = decided(1, 2, None);
-            record.first = 1;
-            record.decisions.extend(decided(2, 2, Some(reason)).decisions);
-            record
+    fn refusals_may_be_decided_again_and_nothing_else() {
+        let again = |first, answers: &[(u128, Option<Refusal>)]| {
+            let decisions = answers.iter().flat_map(|(n, reason)| decided(*n, 2, *reason).decisions);
+            StockDecided { first, decisions: decisions.collect(), ..decided(2, 3, None) }
         };
-        assert!(broken(|log, _| log.decisions.push(both(Refusal::SoldOut))).is_empty());
-        assert!(broken(|log, _| log.decisions.insert(0, both(Refusal::SoldOut))).is_empty());
-        assert_eq!(broken(|log, _| log.decisions.push(both(Refusal::Limit))), [DIFFERENT]);
+        let third = |log: &mut Log, stage: &mut Stage, record| {
+            log.commands.push(at(3, reserve(3)));
+            stage.cursors.insert(0, 4);
+            log.decisions.push(record);
+        };
+        let late = |reason| [(2, Some(Refusal::SoldOut)), (3, Some(reason))];
+        assert!(broken(|log, stage| third(log, stage, again(2, &late(Refusal::SoldOut)))).is_empty());
+        assert_eq!(broken(|log, stage| third(log, stage, again(2, &late(Refusal::Limit)))), [DIFFERENT]);
+        let all = [(1, None), (2, Some(Refusal::SoldOut)), (3, Some(Refusal::SoldOut))];
+        assert_eq!(broken(|log, stage| third(log, stage, again(1, &all))), [SURPLUS]);
     }
 
     #[test]

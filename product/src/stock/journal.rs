@@ -16,16 +16,16 @@ use crate::app::SOURCE;
 
 const BEGIN: &str = "BEGIN";
 /// Of a batch that moves nothing while more commands wait, as most are once a sale is sold out: its commit does not wait
-/// for the disk. A crash of the server may take back the last such batches and nothing before them. The writer finds out
-/// with the next batch; their commands are then decided again, from the same counts, in the same order and so in the same
-/// way, and who hears of it twice hears the same.
+/// for the disk. A crash of the server may take back the last such batches and nothing before them. The commands that
+/// waited make the writer try the next batch, and find the cursor back where it was; those that were taken back are then
+/// decided again, from the same counts, in the same order and so in the same way, and who hears of it twice hears the same.
 const BEGIN_IDLE: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
 /// Why a batch was not journalled. Whatever it is, the writer's memory is ahead of the tables and must go.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// Another writer moved the cursor.
-    #[error("another writer moved the cursor")]
+    /// Another writer moved the cursor, or a crash of the database took it back.
+    #[error("the cursor is not where this writer left it")]
     Fenced,
     /// The tables are not as the writer remembered them.
     #[error("{what}: {rows} rows changed instead of {expected}")]
@@ -78,14 +78,14 @@ pub struct Batch<'a> {
     pub letters: &'a [Unreadable],
     /// When.
     pub now: Time,
-    /// Commands wait behind it.
-    pub more: bool,
+    /// More commands wait to be decided.
+    pub commands_wait: bool,
 }
 
 impl Batch<'_> {
     fn begin(&self) -> &'static str {
-        let is_idle = self.more && self.effects.is_idle() && self.letters.is_empty();
-        if is_idle { BEGIN_IDLE } else { BEGIN }
+        let moves_nothing = self.effects.is_idle() && self.letters.is_empty();
+        if moves_nothing && self.commands_wait { BEGIN_IDLE } else { BEGIN }
     }
 }
 

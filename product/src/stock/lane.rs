@@ -112,8 +112,9 @@ impl Lane {
     /// Decides what arrives until the partition is taken away, the tables are set back or the process stops.
     pub async fn run(mut self) {
         // The memory of a large sale takes a moment: load it before the first command waits for it.
-        if let Err(error) = self.load().await {
-            tracing::debug!(partition = self.place.partition, %error, "not loaded yet");
+        match self.load().await {
+            Ok(loaded) => self.loaded = Some(loaded),
+            Err(error) => tracing::debug!(partition = self.place.partition, %error, "not loaded yet"),
         }
         while let Some(batch) = self.fill().await {
             if !self.apply(&batch).await {
@@ -237,7 +238,7 @@ impl Lane {
             memory: &loaded.memory,
             letters: &letters,
             now: self.stage.clock.now(),
-            more: !self.arriving.is_empty(),
+            commands_wait: !self.arriving.is_empty(),
         };
         journal::write(&self.stage.journal, &decided).await?;
         loaded.cursor = last.offset + 1;

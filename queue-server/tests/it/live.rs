@@ -433,9 +433,14 @@ async fn an_open_stream_keeps_its_listener_there() {
     let mut listener = listen(&shop, 1).await;
     listener.until(|place| place["rank"] == 1).await;
     moments::pass(&shop.redis, PRODUCT, 60).await;
+    // The listener is away for a moment where the room looks before the stream's next sign of life, and else not at all.
     testkit::eventually(LATER, async || {
-        let back: Vec<_> = shop.steps(StepKind::Back).await.iter().filter_map(|step| step.user).collect();
-        anyhow::ensure!(back.iter().map(|user| user.0).eq([1]), "{back:?}");
+        let of = async |kind| -> Vec<i64> {
+            shop.steps(kind).await.iter().filter_map(|step| step.user).map(|user| user.0).collect()
+        };
+        let (away, back) = (of(StepKind::Away).await, of(StepKind::Back).await);
+        anyhow::ensure!(away.contains(&2), "the other one is still there: {away:?}");
+        anyhow::ensure!(away.contains(&1) == (back == [1]), "away {away:?}, back {back:?}");
         Ok(())
     })
     .await;
