@@ -7,7 +7,7 @@
 //! | [`port`] | ports that parallel launchers do not take from each other |
 //! | [`packages`] | the system packages all this needs |
 //! | [`jars`] | Apache Kafka from Maven, fetched once |
-//! | `isolate`, `issuers`, `client`, `events`, `eventually`, `wire`, `broker` | feature `clients`: a test's own corner of the servers, its tokens, its HTTP client, its event streams, its patience, its faults |
+//! | `isolate`, `issuers`, `client`, `events`, `eventually`, `wire`, `broker`, `own` | feature `clients`: a test's own corner of the servers, its tokens, its HTTP client, its event streams, its patience, its faults, servers to kill |
 //! | `sandbox` | feature `sandbox`: the payment provider's stand-in |
 //! | [`http`] | a small blocking HTTP client for readiness and for the launcher |
 //!
@@ -38,6 +38,8 @@ pub mod eventually;
 pub mod isolate;
 #[cfg(feature = "clients")]
 pub mod issuers;
+#[cfg(feature = "clients")]
+pub mod own;
 #[cfg(feature = "clients")]
 pub mod wire;
 

@@ -1,6 +1,5 @@
 //! Passes that queue-server takes back: what it writes to Redis, the gateway goes by within a second.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use futures::future::join_all;
 use serde_json::json;
 use testkit::client::Http;
 use testkit::issuers::Issuers;
-use testkit::port;
+use testkit::own::Own;
 use testkit::process::Server as _;
 use tokio::time::Instant;
 
@@ -134,32 +133,6 @@ async fn a_pass_in_use_is_refused_a_second_after_its_revocation() {
     http.get(&page).await.unwrap().expect(200);
 }
 
-/// A Redis of the test's own: it is counted at, and killed.
-struct Own {
-    server: testkit::redis::Redis,
-    folder: PathBuf,
-}
-
-impl Own {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("astraphe-revoked-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let server = port::on_free_port(|port| testkit::redis::Redis::start(&folder, port)).unwrap();
-        Self { server, folder }
-    }
-
-    fn settings(&self) -> Redis {
-        redis_at(self.server.url())
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        self.server.stop();
-        std::fs::remove_dir_all(&self.folder).ok();
-    }
-}
-
 /// Calls of SMEMBERS at a server since its start: one of each read of what was revoked, and of nothing else.
 async fn reads(room: &Room) -> u64 {
     let text = room.0.command_stats().await.unwrap();
@@ -169,8 +142,8 @@ async fn reads(room: &Room) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_is_asked_once_per_second_however_many_requests_come() {
-    let own = Own::start();
-    let (gate, room) = (gate_at(&own.settings()).await, Room::at(&own.settings()));
+    let own = Own::start(testkit::redis::Redis::start);
+    let (gate, room) = (gate_at(&redis_at(own.server.url())).await, Room::at(&redis_at(own.server.url())));
     let claims = gate.claims(Role::Customer);
     let shopper = gate.http.login(&gate.token(&claims));
     let mine = pass(&claims, 7, 0);
@@ -188,8 +161,9 @@ async fn redis_is_asked_once_per_second_however_many_requests_come() {
 
 #[tokio::test]
 async fn while_redis_is_down_the_last_known_state_counts() {
-    let mut own = Own::start();
-    let (gate, room) = (Arc::new(gate_at(&own.settings()).await), Room::at(&own.settings()));
+    let mut own = Own::start(testkit::redis::Redis::start);
+    let (gate, room) =
+        (Arc::new(gate_at(&redis_at(own.server.url())).await), Room::at(&redis_at(own.server.url())));
     let claims = gate.claims(Role::Customer);
     let shopper = gate.http.login(&gate.token(&claims));
     let [good, denied, unseen, later] = [(7, 1), (7, 1), (8, 0), (7, 1)].map(|(p, e)| pass(&claims, p, e));

@@ -1,15 +1,15 @@
 //! The database dies with what it had not written yet: refusals, which are decided again as before.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use common::config::Secret;
 use common::wire::event::{Decision, Outcome};
 use common::wire::id::OrderId;
 use sqlx::{Connection as _, PgConnection, PgPool};
-use testkit::postgres::{self, Postgres};
+use testkit::eventually;
+use testkit::own::Own;
+use testkit::postgres::Postgres;
 use testkit::process::Server as _;
-use testkit::{eventually, port};
 
 use crate::service::{PATIENCE, Service};
 
@@ -20,39 +20,23 @@ const DECIDED: i64 = 5_000;
 /// What two batches write, in bytes.
 const TWO_BATCHES: i64 = 200_000;
 
-/// A PostgreSQL of the test's own that writes its log to the disk when a commit asks for it, and not meanwhile.
-struct Own {
-    server: Postgres,
-    folder: PathBuf,
-}
-
-impl Own {
-    async fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("astraphe-product-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let server = port::on_free_port(|port| Postgres::start(&folder, port)).unwrap();
-        let mut admin = PgConnection::connect(&format!("{}/postgres", server.url())).await.unwrap();
-        for setting in [
-            "ALTER SYSTEM SET wal_writer_delay = '10s'",
-            "ALTER SYSTEM SET wal_writer_flush_after = '1GB'",
-            "SELECT pg_reload_conf()",
-        ] {
-            sqlx::query(setting).execute(&mut admin).await.unwrap();
-        }
-        Self { server, folder }
+/// A PostgreSQL that writes its log to the disk when a commit asks for it, and not meanwhile.
+async fn lazy() -> Own<Postgres> {
+    let own = Own::start(Postgres::start);
+    let mut admin = PgConnection::connect(&format!("{}/postgres", own.server.url())).await.unwrap();
+    for setting in [
+        "ALTER SYSTEM SET wal_writer_delay = '10s'",
+        "ALTER SYSTEM SET wal_writer_flush_after = '1GB'",
+        "SELECT pg_reload_conf()",
+    ] {
+        sqlx::query(setting).execute(&mut admin).await.unwrap();
     }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        self.server.stop();
-        postgres::remove(&self.folder).ok();
-    }
+    own
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_that_a_crash_takes_back_are_decided_again_and_alike() {
-    let mut own = Own::start().await;
+    let mut own = lazy().await;
     let url = format!("{}/product", own.server.url());
     let mut service = Service::start_as(&[], |config| config.pg.database_url = Secret(url.clone())).await;
     service.pg = PgPool::connect_lazy(&url).unwrap();

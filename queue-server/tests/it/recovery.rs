@@ -1,40 +1,13 @@
 //! A Redis of a test's own that dies, and loses what it wrote last.
 
-use std::path::PathBuf;
-
 use common::wire::queue::StepKind;
 use common::wire::token::Role;
 use serde_json::json;
-use testkit::port;
+use testkit::own::Own;
 use testkit::process::Server as _;
 use testkit::redis::Redis;
 
 use crate::shop::{PRODUCT, ROOM, SOON, Shop, sale_of};
-
-struct Own {
-    server: Redis,
-    folder: PathBuf,
-}
-
-impl Own {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("astraphe-rooms-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let server = port::on_free_port(|port| Redis::start(&folder, port)).unwrap();
-        Self { server, folder }
-    }
-
-    async fn shop(&self) -> Shop {
-        Shop::on(self.server.url(), |_| {}).await
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        self.server.stop();
-        std::fs::remove_dir_all(&self.folder).ok();
-    }
-}
 
 async fn recovered(shop: &Shop, times: usize) {
     testkit::eventually(SOON, async || {
@@ -49,8 +22,8 @@ async fn recovered(shop: &Shop, times: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_dies_takes_nobody_s_place_and_lets_nobody_in_twice() {
-    let mut own = Own::start();
-    let shop = own.shop().await;
+    let mut own = Own::start(Redis::start);
+    let shop = Shop::on(own.server.url(), |_| {}).await;
     shop.sell(&sale_of(4), 100).await;
     // Two walk in, the rest wait; two are called, by whom the budget is spent, and one of them comes.
     for user in 1..=12 {
@@ -96,8 +69,8 @@ async fn a_redis_that_dies_takes_nobody_s_place_and_lets_nobody_in_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_redis_is_away_turns_do_not_run_out_and_nobody_goes_away() {
-    let mut own = Own::start();
-    let shop = own.shop().await;
+    let mut own = Own::start(Redis::start);
+    let shop = Shop::on(own.server.url(), |_| {}).await;
     let mut sale = sale_of(1);
     (sale.queue.claim_poll_s, sale.queue.away_after_s, sale.queue.grace_s) = (3, 3, 0);
     shop.store.product(&sale).await.unwrap();

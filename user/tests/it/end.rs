@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use common::config::{Redis, Secret};
 use common::redis::Connections;
 use common::wire::denied::{DENIED, Denial, Denied};
@@ -8,7 +6,7 @@ use common::wire::user::SessionView;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::client::{Answer, Http};
-use testkit::port;
+use testkit::own::Own;
 use testkit::process::Server as _;
 
 use super::{LONG, PASSWORD, TestUser, login_body};
@@ -199,31 +197,9 @@ async fn a_login_that_was_checked_before_the_change_does_not_begin_after_it() {
     }
 }
 
-/// A Redis of the test's own, that is killed.
-struct Own {
-    server: testkit::redis::Redis,
-    folder: PathBuf,
-}
-
-impl Own {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("astraphe-user-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let server = port::on_free_port(|port| testkit::redis::Redis::start(&folder, port)).unwrap();
-        Self { server, folder }
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        self.server.stop();
-        std::fs::remove_dir_all(&self.folder).ok();
-    }
-}
-
 #[tokio::test]
 async fn a_logout_while_redis_is_away_or_forgets_is_told_when_it_is_back() {
-    let mut own = Own::start();
+    let mut own = Own::start(testkit::redis::Redis::start);
     let url = own.server.url();
     let user = TestUser::start_with(|config| {
         config.redis = Redis { redis_url: Secret(url), redis_connections: 1 };
