@@ -3,7 +3,7 @@
 //! The memory is taken out for every batch and put back only after the commit, so nothing that was not committed is
 //! ever decided upon: after any failure it is loaded again, and records below the cursor are skipped.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use common::config::Kafka;
 use common::kafka::consumer::Unreadable;
 use common::outbox::Nudge;
 use common::stop::Stop;
-use common::wire::event::{Outcome, Refusal, StockCommand};
+use common::wire::event::{Outcome, StockCommand};
 use common::wire::id::ProductId;
 use sqlx::postgres::PgPool;
 use tokio::sync::mpsc;
@@ -267,13 +267,12 @@ impl Lane {
             tracing::error!(partition, offset, reason, "command put aside: dead letter");
         }
         for (product, change) in &effects.products {
-            let mut results = BTreeMap::<&str, u64>::new();
             for decision in &change.decisions {
-                let refused = decision.reason.filter(|_| decision.result == Outcome::Rejected);
-                *results.entry(refused.map_or("reserved", Refusal::as_str)).or_default() += 1;
-            }
-            for (result, count) in results {
-                metrics.decisions_total.with_label_values(&[result]).inc_by(count);
+                let result = match (decision.result, decision.reason) {
+                    (Outcome::Rejected, Some(reason)) => reason.as_str(),
+                    _ => "reserved",
+                };
+                metrics.decisions_total.with_label_values(&[result]).inc();
             }
             if change.moved() {
                 let label = product.to_string();
