@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use common::wire::event::StockDecided;
+use common::wire::event::{Decision, StockDecided};
 use common::wire::id::OrderId;
 
 use super::check::Check;
@@ -20,52 +20,95 @@ struct Answers {
     disordered: Vec<String>,
 }
 
+/// First and last offset that a record names.
+type Range = (i64, i64);
+
+/// One product's records, as far as they were judged.
+struct Product<'a> {
+    id: i64,
+    /// In the order of the log.
+    expected: &'a [Expected],
+    /// Offsets; of what was asked for several times, the last one.
+    places: HashMap<(OrderId, i32), i64>,
+    /// By offset, the record that told of it last.
+    told: HashMap<i64, Range>,
+    /// Named by a record that does not tell of them.
+    left_out: Vec<(&'a Expected, Range)>,
+    /// The highest offset that was told.
+    reached: i64,
+}
+
+impl<'a> Product<'a> {
+    fn new(id: i64, expected: &'a [Expected]) -> Self {
+        let places = expected.iter().map(|one| ((one.order, one.attempt), one.offset)).collect();
+        Self { id, expected, places, told: HashMap::new(), left_out: Vec::new(), reached: -1 }
+    }
+
+    fn name(&self, order: OrderId, attempt: i32) -> String {
+        format!("product {}: {order}, attempt {attempt}", self.id)
+    }
+
+    /// What the log asks a record to tell.
+    fn asked(&self, (first, last): Range) -> &'a [Expected] {
+        let begin = self.expected.partition_point(|one| one.offset < first);
+        let end = self.expected.partition_point(|one| one.offset <= last);
+        self.expected.get(begin..end).unwrap_or_default()
+    }
+}
+
 impl Answers {
-    fn judge(&mut self, product: i64, expected: &[Expected], records: &[&StockDecided]) {
-        let name = |order, attempt| format!("product {product}: {order}, attempt {attempt}");
-        let places: HashMap<(OrderId, i32), i64> =
-            expected.iter().map(|one| ((one.order, one.attempt), one.offset)).collect();
-        // The first and last command of the record that told of each.
-        let mut told: HashMap<i64, (i64, i64)> = HashMap::with_capacity(expected.len());
-        let mut reached = -1;
-        for record in records {
-            let range = (record.first, record.last);
-            let begin = expected.partition_point(|one| one.offset < record.first);
-            let end = expected.partition_point(|one| one.offset <= record.last);
-            let mut asked = expected.get(begin..end).unwrap_or_default();
-            for one in &record.decisions {
-                let is_it = |asked: &Expected| asked.order == one.order_id && asked.attempt == one.attempt;
-                let Some(place) = asked.iter().position(is_it) else {
-                    let name = name(one.order_id, one.attempt);
-                    match places.get(&(one.order_id, one.attempt)) {
-                        Some(elsewhere) => {
-                            told.entry(*elsewhere).or_insert(range);
-                            self.disordered.push(format!("{name}: offset {elsewhere}"));
-                        }
-                        None => self.surplus.push(name),
-                    }
-                    continue;
-                };
-                let found = &asked[place];
+    fn record(&mut self, product: &mut Product<'_>, record: &StockDecided) {
+        let range = (record.first, record.last);
+        let mut asked = product.asked(range);
+        for one in &record.decisions {
+            let is_it = |asked: &Expected| asked.order == one.order_id && asked.attempt == one.attempt;
+            if let Some(place) = asked.iter().position(is_it) {
+                product.left_out.extend(asked[..place].iter().map(|one| (one, range)));
+                self.decision(product, &asked[place], range, one);
                 asked = &asked[place + 1..];
-                let name = || name(found.order, found.attempt);
-                if found.answer != (one.result, one.reason) {
-                    self.different.push(format!("{}: {one:?}, the log asks for {:?}", name(), found.answer));
-                }
-                match told.insert(found.offset, range) {
-                    Some(before) if found.moves && before != range => {
-                        self.surplus.push(format!("{}: decided in {before:?} and in {range:?}", name()));
-                    }
-                    None if found.offset < reached => {
-                        self.disordered.push(format!("{}: offset {}", name(), found.offset));
-                    }
-                    _ => {}
-                }
-                reached = reached.max(found.offset);
+            } else {
+                self.stray(product, range, one);
             }
         }
-        let open = expected.iter().filter(|one| !told.contains_key(&one.offset));
-        self.missing.extend(open.map(|one| name(one.order, one.attempt)));
+        product.left_out.extend(asked.iter().map(|one| (one, range)));
+    }
+
+    /// A decision where the log asks for it.
+    fn decision(&mut self, product: &mut Product<'_>, asked: &Expected, range: Range, one: &Decision) {
+        let name = product.name(asked.order, asked.attempt);
+        if asked.answer != (one.result, one.reason) {
+            self.different.push(format!("{name}: {one:?}, the log asks for {:?}", asked.answer));
+        }
+        match product.told.insert(asked.offset, range) {
+            Some(before) if asked.moves && before != range => {
+                self.surplus.push(format!("{name}: decided in {before:?} and in {range:?}"));
+            }
+            None if asked.offset < product.reached => {
+                self.disordered.push(format!("{name}: offset {}", asked.offset));
+            }
+            _ => {}
+        }
+        product.reached = product.reached.max(asked.offset);
+    }
+
+    /// A decision that the log asks for elsewhere, or not at all.
+    fn stray(&mut self, product: &mut Product<'_>, range: Range, one: &Decision) {
+        let name = product.name(one.order_id, one.attempt);
+        match product.places.get(&(one.order_id, one.attempt)) {
+            Some(place) => {
+                product.told.entry(*place).or_insert(range);
+                self.disordered.push(format!("{name}: offset {place}"));
+            }
+            None => self.surplus.push(name),
+        }
+    }
+
+    fn end(&mut self, product: &Product<'_>) {
+        let name = |one: &Expected| product.name(one.order, one.attempt);
+        let is_told = |one: &Expected| product.told.contains_key(&one.offset);
+        self.missing.extend(product.expected.iter().filter(|one| !is_told(one)).map(name));
+        let left_out = product.left_out.iter().filter(|(one, _)| is_told(one));
+        self.missing.extend(left_out.map(|(one, range)| format!("{}: left out of {range:?}", name(one))));
     }
 }
 
@@ -77,9 +120,12 @@ pub(super) fn checks(decisions: &[StockDecided], sales: &BTreeMap<i64, Sale>) ->
     }
     let mut answers = Answers::default();
     let products: BTreeSet<&i64> = told.keys().chain(sales.keys()).collect();
-    for product in products {
-        let expected = sales.get(product).map(|sale| &*sale.expected).unwrap_or_default();
-        answers.judge(*product, expected, told.get(product).map(|records| &**records).unwrap_or_default());
+    for id in products {
+        let mut product = Product::new(*id, sales.get(id).map(|sale| &*sale.expected).unwrap_or_default());
+        for record in told.get(id).into_iter().flatten() {
+            answers.record(&mut product, record);
+        }
+        answers.end(&product);
     }
     let Answers { missing, surplus, different, disordered } = answers;
     [

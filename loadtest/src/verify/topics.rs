@@ -297,6 +297,8 @@ mod tests {
         assert_eq!(broken(|log, stage| third(log, stage, again(2, &late(Refusal::Limit)))), [DIFFERENT]);
         let all = [(1, None), (2, Some(Refusal::SoldOut)), (3, Some(Refusal::SoldOut))];
         assert_eq!(broken(|log, stage| third(log, stage, again(1, &all))), [SURPLUS]);
+        let without = [(3, Some(Refusal::SoldOut))];
+        assert_eq!(broken(|log, stage| third(log, stage, again(2, &without))), [MISSING]);
     }
 
     #[test]
