@@ -8,8 +8,9 @@ use super::rules::Trigger;
 use super::{By, store};
 use crate::app::App;
 
-/// Between two looks.
-const TICK: Duration = Duration::from_secs(1);
+/// Between two looks. After a rush as many orders end each second as came: what they write, and what they give back to
+/// the stock, comes in small portions, so that new orders do not wait behind a whole second of it.
+const TICK: Duration = Duration::from_millis(200);
 /// Orders of one transaction.
 const BATCH: i64 = 500;
 

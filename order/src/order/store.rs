@@ -19,6 +19,9 @@ use super::{Hold, Order, SOURCE, Step, rules};
 /// # Errors
 /// The database's.
 pub async fn lock(tx: &mut PgConnection, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Order>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"SELECT order_id AS "id: OrderId", user_id AS "user: UserId", state AS "state: OrderState", reviving, seq,

@@ -20,6 +20,8 @@ pub(super) struct Orders(PgPool);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waits {
     pub(super) orders: i64,
+    /// Of them those that nobody paid in time, which is work beside the new ones.
+    pub(super) expired: i64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
 }
@@ -51,8 +53,8 @@ impl Orders {
     /// Times from placed to decided of a product's orders, by the service's clock: the second transition of an order
     /// is its decision.
     pub(super) async fn waits(&self, product: ProductId) -> anyhow::Result<Waits> {
-        let (orders, p50_ms, p99_ms): (i64, Option<f64>, Option<f64>) = sqlx::query_as(
-            "SELECT count(*),
+        let (orders, expired, p50_ms, p99_ms): (i64, i64, Option<f64>, Option<f64>) = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE o.state = 'expired'),
                     1000 * percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t.at - o.created_at)),
                     1000 * percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM t.at - o.created_at))
              FROM order_hold h JOIN orders o USING (order_id) JOIN order_transition t USING (order_id)
@@ -61,6 +63,6 @@ impl Orders {
         .bind(product.0)
         .fetch_one(&self.0)
         .await?;
-        Ok(Waits { orders, p50_ms: p50_ms.unwrap_or(0.0), p99_ms: p99_ms.unwrap_or(0.0) })
+        Ok(Waits { orders, expired, p50_ms: p50_ms.unwrap_or(0.0), p99_ms: p99_ms.unwrap_or(0.0) })
     }
 }

@@ -54,6 +54,7 @@ pub(super) async fn measure(run: &Run<'_>, rate: f64) -> anyhow::Result<Part> {
     part.seen("from its moment to 202, p99", ms(0.99), "ms");
     part.asked("accepted → decided, p50", waits.p50_ms, "ms", Asked::AtMost(40.0));
     part.asked("accepted → decided, p99", waits.p99_ms, "ms", Asked::AtMost(250.0));
+    part.seen("of them expired meanwhile: nobody paid in time", waits.expired as f64, "orders");
     weights.show(&mut part, waits.orders as f64);
     spent.show(&mut part, volley.count());
     part.asked("orders not accepted", volley.failed as f64, "", Asked::AtMost(0.0));
