@@ -28,7 +28,10 @@ pub async fn open(config: &Pg, migrations: &Migrator, stop: &Stop) -> anyhow::Re
     let options = options.log_statements(tracing::log::LevelFilter::Trace);
     // A plan that PostgreSQL keeps is made while the tables are empty, reads them whole, and lasts until they are
     // analysed: a minute, which is the sale. Measured: orders were decided twice as fast with a plan per statement.
-    let options = options.options([("plan_cache_mode", "force_custom_plan")]);
+    // And whoever stops in the middle of a transaction, frozen or with its machine, keeps its locks for this long only: the
+    // next writer of a partition waits for them.
+    let options = options
+        .options([("plan_cache_mode", "force_custom_plan"), ("idle_in_transaction_session_timeout", "5s")]);
     let mut pause = Duration::from_millis(50);
     while let Err(error) = create(&options).await {
         if !is_passing(&error) {
@@ -95,7 +98,7 @@ pub fn code(error: &sqlx::Error) -> Option<&str> {
 }
 
 /// Whether the same statement may work later: the connection failed, or the server says so itself (SQLSTATE
-/// classes 40, 53, 55, 57, 58 and 08).
+/// classes 40, 53, 55, 57, 58 and 08), or it ended a transaction that nobody went on with (25P03).
 #[must_use]
 pub fn is_passing(error: &sqlx::Error) -> bool {
     match error {
@@ -105,9 +108,9 @@ pub fn is_passing(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        other => code(other)
-            .and_then(|state| state.get(..2))
-            .is_some_and(|class| matches!(class, "08" | "40" | "53" | "55" | "57" | "58")),
+        other => code(other).is_some_and(|state| {
+            state == "25P03" || matches!(state.get(..2), Some("08" | "40" | "53" | "55" | "57" | "58"))
+        }),
     }
 }
 

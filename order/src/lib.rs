@@ -94,10 +94,11 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
     common::kafka::create_topics(&config.kafka, &topics, stop).await?;
     let by_key = common::pg::by_key(&pg, BY_KEY_MAX);
     let (nudge, metrics) = (Nudge::default(), metrics::Metrics::register(registry)?);
+    let sold_out = SoldOut::default();
     let app = App::new(Parts {
         watchers: Watchers::new(stop.clone()),
-        placer: Placer::new(by_key.clone(), nudge.clone(), metrics.clone(), stop.clone()),
-        sold_out: SoldOut::default(),
+        placer: Placer::new(by_key.clone(), nudge.clone(), metrics.clone(), stop.clone(), sold_out.clone()),
+        sold_out,
         pg,
         by_key,
         clock: config.clock.clone(),

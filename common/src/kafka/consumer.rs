@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::{ClientContext, Message as _, Statistics};
 use tokio::sync::{mpsc, oneshot};
@@ -35,6 +36,11 @@ const BATCHES_MAX: usize = 4;
 /// connection that fails, up to forty a second, in one queue with records and rebalances: whoever takes errors more
 /// slowly than they come is behind for minutes after the broker's return, and keeps its group from going on.
 pub const AFTER_ERROR: Duration = Duration::from_millis(5);
+
+/// Between a consumer that failed for good and the next one.
+const ANEW: Duration = Duration::from_millis(250);
+/// Characters of a reason at most: a letter must fit where its record did, or nothing behind it is sent.
+const REASON_MAX: usize = 500;
 
 /// A record that could be read.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,15 +106,25 @@ where
     read_or_stop(&source, Some(safety), &stop, apply).await;
 }
 
-async fn read_or_stop<T, F, Applied>(source: &Source, safety: Option<Safety>, stop: &Stop, apply: F)
+async fn read_or_stop<T, F, Applied>(source: &Source, safety: Option<Safety>, stop: &Stop, mut apply: F)
 where
     T: Event + Clone + 'static,
     F: FnMut(Arc<[Received<T>]>) -> Applied,
     Applied: Future<Output = anyhow::Result<()>>,
 {
-    if let Err(error) = read_batches(source, safety, stop, apply).await {
-        tracing::error!(group = source.group, error = format!("{error:#}"), "the consumer cannot be made");
-        stop.stop();
+    while !stop.is_stopped() {
+        if let Err(error) = read_batches(source, safety.clone(), stop, &mut apply).await {
+            tracing::error!(
+                group = source.group,
+                error = format!("{error:#}"),
+                "the consumer cannot be made"
+            );
+            stop.stop();
+        }
+        // Another member has its name, or its place was given away in a way that it cannot come back from.
+        if stop.pause(ANEW).await {
+            tracing::error!(group = source.group, "the consumer failed; starting anew");
+        }
     }
 }
 
@@ -116,7 +132,7 @@ async fn read_batches<T, F, Applied>(
     source: &Source,
     safety: Option<Safety>,
     stop: &Stop,
-    mut apply: F,
+    apply: &mut F,
 ) -> anyhow::Result<()>
 where
     T: Event + Clone + 'static,
@@ -129,9 +145,10 @@ where
     let closed = poll_thread(consumer, T::TOPIC, batches, safety);
     while let Some(batch) = offsets.next(&mut arriving, stop).await {
         let records: Arc<[Received<T>]> = batch.records.into();
+        let mut unreadable = batch.unreadable;
         let mut pause = Duration::from_millis(50);
         loop {
-            let applied = match source.bury(T::TOPIC, &batch.unreadable).await {
+            let applied = match source.bury(T::TOPIC, &mut unreadable).await {
                 Ok(()) => apply(Arc::clone(&records)).await,
                 Err(error) => Err(error),
             };
@@ -219,10 +236,11 @@ impl Source {
         Ok(consumer)
     }
 
-    async fn bury(&self, topic: Topic, unreadable: &[Unreadable]) -> anyhow::Result<()> {
+    /// Sends dead letters, and forgets those that were sent: the rest of their batch may have to be tried again.
+    async fn bury(&self, topic: Topic, unreadable: &mut Vec<Unreadable>) -> anyhow::Result<()> {
         let letters: Vec<Outgoing> =
             unreadable.iter().map(|record| dead_letter(&self.kafka, topic, record)).collect();
-        for record in unreadable {
+        for record in unreadable.iter() {
             let Unreadable { partition, offset, reason, .. } = record;
             tracing::error!(
                 topic = topic.name,
@@ -232,7 +250,9 @@ impl Source {
                 "record cannot be read; dead letter"
             );
         }
-        self.producer.send(&letters).await
+        self.producer.send(&letters).await?;
+        unreadable.clear();
+        Ok(())
     }
 }
 
@@ -274,7 +294,7 @@ fn dead_letter(kafka: &Kafka, topic: Topic, record: &Unreadable) -> Outgoing {
 pub fn error_headers(topic: Topic, record: &Unreadable) -> Vec<(String, String)> {
     let header = |name: &str, value: String| (name.to_owned(), value);
     vec![
-        header("x-error", record.reason.clone()),
+        header("x-error", record.reason.chars().take(REASON_MAX).collect()),
         header("x-origin-topic", topic.name.to_owned()),
         header("x-origin-partition", record.partition.to_string()),
         header("x-origin-offset", record.offset.to_string()),
@@ -304,8 +324,13 @@ fn poll_thread<T: Event + 'static>(
                     }
                 }
             }
-            let Some(batch) = fill(&consumer, rewinds) else { continue };
-            if batches.blocking_send(batch).is_err() {
+            let filled = fill(&consumer, rewinds);
+            if let Ok(Some(batch)) = filled {
+                if batches.blocking_send(batch).is_err() {
+                    break;
+                }
+            } else if let Err(code) = filled {
+                tracing::error!(topic = topic.name, %code, "reading ended for good");
                 break;
             }
         }
@@ -317,7 +342,8 @@ fn poll_thread<T: Event + 'static>(
     closed
 }
 
-fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Option<Batch<T>> {
+/// What has come; nothing for a while. What a consumer read before it failed is read again by the next one.
+fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Result<Option<Batch<T>>, RDKafkaErrorCode> {
     let mut batch = Batch { records: Vec::new(), unreadable: Vec::new(), ends: Vec::new(), rewinds };
     let (mut deadline, mut bytes) = (None, 0);
     for _ in 0..BATCH_MAX {
@@ -330,6 +356,7 @@ fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Option<Batch<T>> {
                 bytes += message.payload_len();
                 batch.push(&message);
             }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(code),
             Some(Err(error)) => {
                 tracing::warn!(%error, "reading failed");
                 std::thread::sleep(AFTER_ERROR);
@@ -338,7 +365,7 @@ fn fill<T: Event>(consumer: &Member, rewinds: u64) -> Option<Batch<T>> {
         }
         deadline.get_or_insert_with(|| Instant::now() + FILL);
     }
-    (!batch.ends.is_empty()).then_some(batch)
+    Ok((!batch.ends.is_empty()).then_some(batch))
 }
 
 impl<T: Event> Batch<T> {

@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use common::auth::Caller;
 use common::http::extract::{IdempotencyKey, Json, Path, Query};
-use common::wire::event::Refusal;
 use common::wire::id::{OrderId, ProductId};
 use common::wire::list::Page;
 use common::wire::order::{OrderState, OrderView, PlaceOrder, storable};
@@ -19,7 +18,7 @@ use super::draft::{self, Draft};
 use super::place::Placed;
 use super::rules::Trigger;
 use super::view;
-use super::{By, Step, store};
+use super::{By, store};
 use crate::app::App;
 use crate::error::Error;
 use crate::idempotency::{self, Answer, Claim};
@@ -51,8 +50,7 @@ pub async fn place(
         }
     };
     let answer = Answer::new(StatusCode::ACCEPTED, &draft.view);
-    let refused = refuse(&app, &draft);
-    match app.placer.place(Wanted { draft, claim, answer, refused }).await? {
+    match app.placer.place(Wanted { draft, claim, answer, refused: None }).await? {
         Placed::Now(answer) => answer.first(),
         Placed::Before(answer) => answer.replayed(),
     }
@@ -67,14 +65,6 @@ async fn prepare(app: &App, caller: &Caller, wish: &PlaceOrder) -> Result<Draft,
     let ids: Vec<ProductId> = tickets.keys().copied().collect();
     let products = product::find(app, &ids).await?;
     draft::draft(caller.user, wish, &tickets, &products, app.clock.now())
-}
-
-/// The end of an order for what is known to be sold out: placed and refused at once.
-fn refuse(app: &App, draft: &Draft) -> Option<Step> {
-    let now = draft.order.created_at;
-    let is_vain = draft.order.holds.iter().any(|hold| app.sold_out.is(hold.product, now));
-    let refused = Trigger::Refused { reason: Refusal::SoldOut };
-    is_vain.then(|| draft.order.clone().take(refused, By::System, now).ok())?
 }
 
 /// Which orders to list.

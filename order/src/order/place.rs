@@ -12,11 +12,15 @@ use std::time::{Duration, Instant};
 use common::outbox::Nudge;
 use common::pg;
 use common::stop::Stop;
+use common::wire::event::Refusal;
 use futures::StreamExt as _;
 use sqlx::PgPool;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::By;
 use super::batch::{self, Verdict, Wanted};
+use super::rules::Trigger;
+use super::sold_out::SoldOut;
 use crate::error::{Error, LOCK_TIMEOUT};
 use crate::idempotency::{self, Answer};
 use crate::metrics::Metrics;
@@ -24,11 +28,11 @@ use crate::metrics::Metrics;
 /// Orders of one transaction at most: enough to share a commit, few enough that the last one waits only some
 /// milliseconds for the first.
 const BATCH_MAX: usize = 128;
-/// Orders that wait at most; more are refused at once. At the rate that the platform is built for this is a fifth of a
+/// Orders that wait at most, for a batch or to be tried alone; more are refused at once. At the rate that the platform is built for this is a fifth of a
 /// second.
 const WAITING_MAX: usize = 1_024;
-/// An order waits this long at most for its batch to begin: where the database is so slow, a refusal now is worth more
-/// to the buyer than an order after the request was given up.
+/// An order waits this long at most until it is tried, with its batch and again alone: where the database is so slow, a
+/// refusal now is worth more to the buyer than an order after the request was given up.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Events that wait for the log at most: the broker is away, or slower than the orders. New orders are refused then,
 /// rather than promised a decision that is many seconds away.
@@ -54,12 +58,15 @@ struct Inner {
     metrics: Metrics,
     stop: Stop,
     queue: Mutex<Queue>,
+    sold_out: SoldOut,
     alone: Semaphore,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Request>,
+    /// So many wait to be tried alone.
+    alone: usize,
     /// Somebody works on it.
     busy: bool,
 }
@@ -82,9 +89,9 @@ pub enum Placed {
 
 impl Placer {
     /// A placer that nobody waits for yet.
-    pub fn new(pg: PgPool, nudge: Nudge, metrics: Metrics, stop: Stop) -> Self {
+    pub fn new(pg: PgPool, nudge: Nudge, metrics: Metrics, stop: Stop, sold_out: SoldOut) -> Self {
         let (queue, alone) = (Mutex::default(), Semaphore::new(ALONE_MAX));
-        Self(Arc::new(Inner { pg, nudge, metrics, stop, queue, alone }))
+        Self(Arc::new(Inner { pg, nudge, metrics, stop, queue, sold_out, alone }))
     }
 
     /// Places an order. Once this was called, the order is placed or refused also when nobody waits for it any more.
@@ -102,7 +109,7 @@ impl Placer {
         let (reply, placed) = oneshot::channel();
         let begin = {
             let mut queue = self.queue();
-            if queue.waiting.len() >= WAITING_MAX {
+            if queue.waiting.len() + queue.alone >= WAITING_MAX {
                 return Err(Error::Unavailable("overloaded", anyhow::anyhow!("{WAITING_MAX} orders wait")));
             }
             queue.waiting.push_back(Request { wanted, since: Instant::now(), reply });
@@ -123,7 +130,7 @@ impl Placer {
     fn next(&self) -> Vec<Request> {
         let mut queue = self.queue();
         while let Some(late) = queue.waiting.pop_front_if(|request| request.since.elapsed() > WAIT_MAX) {
-            late.send(Err(Error::Unavailable("overloaded", anyhow::anyhow!("waited for {WAIT_MAX:?}"))));
+            late.send(Err(waited_too_long()));
         }
         let count = queue.waiting.len().min(BATCH_MAX);
         queue.busy = count > 0;
@@ -138,6 +145,7 @@ impl Placer {
             }
             let again = self.together(batch).await;
             if !again.is_empty() {
+                self.queue().alone += again.len();
                 // Beside the next batch: whoever waits for a lock waits alone.
                 self.0.stop.spawn("place alone", self.clone().alone(again));
             }
@@ -145,7 +153,8 @@ impl Placer {
     }
 
     /// Places a batch and answers; returns those who are to be tried alone.
-    async fn together(&self, batch: Vec<Request>) -> Vec<Request> {
+    async fn together(&self, mut batch: Vec<Request>) -> Vec<Request> {
+        batch.iter_mut().for_each(|request| self.0.refuse(&mut request.wanted));
         let wanted: Vec<&Wanted> = batch.iter().map(|request| &request.wanted).collect();
         match self.0.write(&wanted, BEGIN_TOGETHER).await {
             Ok(results) => {
@@ -167,9 +176,14 @@ impl Placer {
     }
 
     async fn alone(self, batch: Vec<Request>) {
-        let place = |request: Request| async {
+        let place = |mut request: Request| async {
             // It is never closed.
             let _turn = self.0.alone.acquire().await;
+            self.queue().alone -= 1;
+            if request.since.elapsed() > WAIT_MAX {
+                return request.send(Err(waited_too_long()));
+            }
+            self.0.refuse(&mut request.wanted);
             let result = self.0.write(&[&request.wanted], BEGIN_ALONE).await;
             // One that is to be tried again although it was alone lost to somebody who is on the way out.
             let result = result.and_then(|mut one| one.pop().flatten().ok_or(Error::InProgress)?);
@@ -200,7 +214,21 @@ impl Request {
     }
 }
 
+fn waited_too_long() -> Error {
+    Error::Unavailable("overloaded", anyhow::anyhow!("waited for {WAIT_MAX:?}"))
+}
+
 impl Inner {
+    /// Ends an order at once that is for what is known to be sold out. Looked at when the order is written: units may
+    /// have come back while it waited.
+    fn refuse(&self, wanted: &mut Wanted) {
+        let order = &wanted.draft.order;
+        let now = order.created_at;
+        let is_vain = order.holds.iter().any(|hold| self.sold_out.is(hold.product, now));
+        let refused = Trigger::Refused { reason: Refusal::SoldOut };
+        wanted.refused = is_vain.then(|| order.clone().take(refused, By::System, now).ok()).flatten();
+    }
+
     /// Places a batch in one transaction.
     async fn write(&self, wanted: &[&Wanted], begin: &'static str) -> Result<Vec<Answered>, Error> {
         let mut tx = self.pg.begin_with(begin).await.map_err(fault)?;

@@ -46,6 +46,8 @@ pub struct Attempt {
     pub declined: bool,
     /// How often the provider was asked about it.
     pub checks: u32,
+    /// How often the provider had hinted at it when it was claimed.
+    pub hints: i32,
     /// When it was made.
     pub created_at: Time,
 }

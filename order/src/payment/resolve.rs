@@ -21,6 +21,11 @@ const ALARM_MIN: i64 = 15;
 /// After this long it is cancelled at the provider and the order ends, in hours.
 const GIVE_UP_H: i64 = 24;
 
+/// How old an attempt is when it is given up.
+pub fn give_up() -> chrono::Duration {
+    chrono::Duration::hours(GIVE_UP_H)
+}
+
 /// Resolves attempts until the stop.
 pub async fn run(app: App, stop: Stop) {
     while stop.pause(TICK).await {
@@ -45,9 +50,7 @@ async fn ask(app: &App, attempt: &Attempt) -> Result<(), Error> {
         tracing::error!(order.id = %attempt.order, payment.id = %attempt.id, "payment is unknown for too long");
     }
     let outcome = match app.provider.find(attempt).await {
-        Outcome::Unknown(_) | Outcome::Pending if age >= chrono::Duration::hours(GIVE_UP_H) => {
-            app.provider.void(attempt).await
-        }
+        Outcome::Unknown(_) | Outcome::Pending if age >= give_up() => app.provider.void(attempt).await,
         // Nobody has confirmed it: the first call never arrived. The same key makes a second arrival harmless.
         Outcome::Pending => app.provider.confirm(attempt).await,
         outcome => outcome,

@@ -19,14 +19,21 @@ use crate::order::{self, By, Order, Step};
 /// The database's.
 pub async fn settle(app: &App, attempt: &Attempt, outcome: &Outcome, by: By) -> Result<Answer, Error> {
     let now = app.clock.now();
+    let route = attempt.route();
+    let name = (attempt.user.0, &*route, &*attempt.user_key);
     let mut tx = app.pg.begin().await?;
     let mut order = order::store::lock_one(&mut tx, attempt.order).await?.ok_or(Error::UnknownOrder)?;
     if let Outcome::Approved(raw) = outcome
         && !rules::awaits_approval(order.state, order.reviving)
     {
         let taken = late::approved(&mut tx, (&mut order, attempt), (raw, by), now).await?;
-        let steps = taken.unwrap_or_default();
-        let answer = view(attempt, StatusCode::ACCEPTED, order.state);
+        let stored = idempotency::store::stored(&mut tx, name).await?;
+        let Some(steps) = taken else { return Ok(stored.unwrap_or_else(|| paying(attempt))) };
+        let answer = match stored {
+            // Its money goes back: what was said stands.
+            Some(answer) if steps.is_empty() => answer,
+            _ => restate(&mut tx, attempt, order.state).await?,
+        };
         tx.commit().await?;
         app.committed(&steps);
         return Ok(answer);
@@ -38,7 +45,6 @@ pub async fn settle(app: &App, attempt: &Attempt, outcome: &Outcome, by: By) -> 
         Outcome::Unknown(why) => (end.unknown(attempt, why).await?, "unknown"),
         Outcome::Pending => (end.unknown(attempt, "not confirmed yet").await?, "unknown"),
     };
-    let name = (attempt.user.0, &*attempt.route(), &*attempt.user_key);
     let Some((answer, steps)) = settled else {
         return Ok(idempotency::store::stored(&mut tx, name).await?.unwrap_or_else(|| paying(attempt)));
     };
@@ -90,14 +96,20 @@ impl End<'_> {
     }
 }
 
-/// Replaces the stored answer of an attempt's buyer.
+/// Replaces the stored answer of an attempt's buyer; returns the new one.
 ///
 /// # Errors
 /// The database's.
-pub async fn restate(tx: &mut PgConnection, attempt: &Attempt, state: OrderState) -> Result<(), sqlx::Error> {
+pub async fn restate(
+    tx: &mut PgConnection,
+    attempt: &Attempt,
+    state: OrderState,
+) -> Result<Answer, sqlx::Error> {
     let status = if state == OrderState::Paid { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let answer = view(attempt, status, state);
     let name = (attempt.user.0, &*attempt.route(), &*attempt.user_key);
-    idempotency::store::answer(tx, name, &view(attempt, status, state)).await
+    idempotency::store::answer(tx, name, &answer).await?;
+    Ok(answer)
 }
 
 fn paying(attempt: &Attempt) -> Answer {

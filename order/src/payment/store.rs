@@ -6,11 +6,16 @@ use common::wire::money::Won;
 use sqlx::{PgConnection, PgPool};
 
 use super::provider::{CALL_MAX, Hint, NAME};
+use super::resolve::give_up;
 use super::{Attempt, rules};
 
-/// Whoever asks the provider about an attempt or a refund has this long: the call and a while to store its answer.
+/// Calls that one look at an attempt or a refund makes at most: it is asked about, and what is given back is looked at
+/// once more before.
+const CALLS_MAX: i32 = 3;
+
+/// Whoever asks the provider about an attempt or a refund has this long: all the calls, and a while to store the answer.
 pub fn lease() -> chrono::Duration {
-    chrono::Duration::from_std(CALL_MAX).expect("some seconds fit") + chrono::Duration::seconds(2)
+    chrono::Duration::from_std(CALL_MAX).expect("some seconds fit") * CALLS_MAX + chrono::Duration::seconds(2)
 }
 
 /// Stores a new attempt as sent, leased to the caller.
@@ -41,6 +46,7 @@ pub async fn insert(
         user_key,
         declined: false,
         checks: 0,
+        hints: 0,
         created_at: now,
     };
     sqlx::query!(
@@ -65,7 +71,8 @@ pub async fn insert(
 }
 
 /// Attempts whose outcome is unknown and whose time has come, leased to the caller: those the provider left open,
-/// those of a process that died on the way, and those the provider hints at.
+/// those of a process that died on the way, and those the provider hints at: declined ones last, as whoever pays can make
+/// any number of them.
 ///
 /// # Errors
 /// The database's.
@@ -75,10 +82,10 @@ pub async fn claim_open(pool: &PgPool, now: Time, max: i64) -> Result<Vec<Attemp
            WHERE payment_id IN (
                SELECT payment_id FROM payment_attempt
                WHERE (state IN ('sent', 'unknown') OR hinted) AND next_check_at <= $1
-               ORDER BY next_check_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+               ORDER BY state = 'declined', next_check_at LIMIT $3 FOR UPDATE SKIP LOCKED)
            RETURNING payment_id AS "id: PaymentId", order_id AS "order: OrderId", provider_ref, idempotency_key,
-                     amount AS "amount: Won", user_id AS "user: UserId", user_key, checks, created_at,
-                     state = 'declined' AS "declined!""#,
+                     amount AS "amount: Won", user_id AS "user: UserId", user_key, checks, hints,
+                     created_at, state = 'declined' AS "declined!""#,
         now,
         now + lease(),
         max,
@@ -95,12 +102,14 @@ pub async fn claim_open(pool: &PgPool, now: Time, max: i64) -> Result<Vec<Attemp
         user_key: row.user_key,
         declined: row.declined,
         checks: row.checks.unsigned_abs(),
+        hints: row.hints,
         created_at: row.created_at,
     });
     Ok(attempt.collect())
 }
 
-/// Ends an open attempt as `approved` or `declined`; false when somebody else has ended it.
+/// Ends an open attempt as `approved` or `declined`; false when somebody else has ended it. A hint that came meanwhile at
+/// one that is declined is followed at once: it may know more.
 ///
 /// # Errors
 /// The database's.
@@ -112,7 +121,8 @@ pub async fn end(
     now: Time,
 ) -> Result<bool, sqlx::Error> {
     let ended = sqlx::query!(
-        "UPDATE payment_attempt SET state = $2, code = $3, raw = $4, updated_at = $5, hinted = false
+        "UPDATE payment_attempt
+         SET state = $2, code = $3, raw = $4, updated_at = $5, next_check_at = $5, hinted = hinted AND $2 = 'declined'
          WHERE payment_id = $1 AND state IN ('sent', 'unknown')",
         id.0,
         state,
@@ -195,6 +205,10 @@ pub async fn approve_late(
 /// Takes a hint: the payment, and its refund, are asked about soon. False where there is nothing to ask about: not our
 /// payment, or a repeat.
 ///
+/// One that is being confirmed keeps its lease: whoever confirms it will know. One that was declined keeps its pause
+/// since it was last asked about, however many hints come. And one that is about to be given up keeps its lease too: of
+/// two who ask, one could find it approved while the other gives the money back.
+///
 /// # Errors
 /// The database's.
 pub async fn take_hint(tx: &mut PgConnection, hint: &Hint, now: Time) -> Result<bool, sqlx::Error> {
@@ -212,7 +226,6 @@ pub async fn take_hint(tx: &mut PgConnection, hint: &Hint, now: Time) -> Result<
     if taken.rows_affected() == 0 {
         return Ok(false);
     }
-    // One that is being confirmed keeps its lease: whoever confirms it will know.
     sqlx::query!(
         "WITH asked AS (
              UPDATE refund SET next_check_at = $3
@@ -220,29 +233,33 @@ pub async fn take_hint(tx: &mut PgConnection, hint: &Hint, now: Time) -> Result<
              WHERE refund.payment_id = payment_attempt.payment_id AND refund.state = 'unknown'
                AND provider = $1 AND provider_ref = $2)
          UPDATE payment_attempt
-         SET hinted = true, next_check_at = CASE state WHEN 'sent' THEN next_check_at ELSE $3 END
+         SET hinted = true, hints = hints + 1,
+             next_check_at = CASE WHEN state = 'unknown' AND created_at > $4 THEN $3 ELSE next_check_at END
          WHERE provider = $1 AND provider_ref = $2 AND state IN ('sent', 'unknown', 'declined')",
         NAME,
         hint.payment_key,
         now,
+        now - give_up() + lease(),
     )
     .execute(tx)
     .await?;
     Ok(true)
 }
 
-/// A hint at a declined attempt was followed. Where the provider gave no clear answer it is asked again.
+/// The hints at a declined attempt that were known when it was claimed were followed. It is asked about again where the
+/// provider gave no clear answer, or hinted once more meanwhile.
 ///
 /// # Errors
 /// The database's.
 pub async fn followed(pool: &PgPool, attempt: &Attempt, clear: bool, now: Time) -> Result<(), sqlx::Error> {
     let pause = chrono::Duration::from_std(rules::pause(attempt.checks)).expect("five minutes fit");
     sqlx::query!(
-        "UPDATE payment_attempt SET hinted = NOT $2, checks = checks + 1, next_check_at = $3
+        "UPDATE payment_attempt SET hinted = NOT $2 OR hints <> $4, checks = checks + 1, next_check_at = $3
          WHERE payment_id = $1 AND state = 'declined'",
         attempt.id.0,
         clear,
         now + pause,
+        attempt.hints,
     )
     .execute(pool)
     .await?;

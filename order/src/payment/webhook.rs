@@ -1,5 +1,6 @@
 //! The provider's messages. They carry no signature, so they are hints: what they are about is asked for, by the job
-//! that asks about unknown outcomes too. So nobody can make this service call the provider more often than it would.
+//! that asks about unknown outcomes too, and no more often: whoever invents hints at declined payments waits longer and
+//! longer between two questions.
 
 use axum::body::Bytes;
 use axum::extract::State;

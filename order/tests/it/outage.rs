@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use common::kafka::consumer::{Received, Source, consume};
 use common::stop::Stop;
-use common::wire::event::{OrderChanged, StockDecided};
+use common::wire::event::{OrderChanged, STOCK_DECISIONS, StockDecided};
 use common::wire::id::{OrderId, UserId};
 use common::wire::order::OrderState;
 use futures::future::join_all;
 use order::Config;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use testkit::broker::Broker;
 use testkit::client::Http;
 use testkit::process::Server as _;
@@ -311,4 +312,43 @@ async fn with_a_slow_database_orders_are_refused_before_they_pile_up() {
     assert!(test.rows("orders").await >= accepted, "what was promised is there");
     let (_, order) = test.placed(9_999).await;
     assert_eq!(test.commands(order).await, ["stock.reserve.v1"]);
+}
+
+#[tokio::test]
+async fn orders_that_wait_for_locks_one_by_one_are_refused_before_they_pile_up() {
+    let test = TestOrder::start().await;
+    test.product(1).await;
+    // Nobody can write an order, and every statement that tries waits.
+    let mut holder = test.pg.begin().await.unwrap();
+    sqlx::query("LOCK TABLE order_line IN EXCLUSIVE MODE").execute(&mut *holder).await.unwrap();
+    let shoppers: Vec<_> = (1..=16).map(|user| test.shopper(user).with_pass(1, 1).http.key("k")).collect();
+    let body = order_of(&[(1, 1)]);
+    let place = async || join_all(shoppers.iter().map(|http| http.post("/api/orders", &body))).await;
+    let answers = place().await;
+    holder.rollback().await.unwrap();
+    // Four at a time try for 1.8 s; the others have waited for 2 s then.
+    let refused = answers.into_iter().filter(|answer| answer.as_ref().unwrap().status == 503);
+    let refused: Vec<_> = refused.map(|answer| answer.unwrap().problem(503, "overloaded")).collect();
+    assert!(refused.len() >= 8, "only {} are refused", refused.len());
+    assert_eq!(test.rows("orders").await, 0);
+    for answer in place().await {
+        answer.unwrap().expect(202);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_whose_name_was_taken_starts_anew() {
+    let test = TestOrder::start().await;
+    test.reserved(7).await;
+    let settings = common::kafka::consumer::settings(&test.kafka, order::order::events::GROUP);
+    let topic = test.kafka.topic(STOCK_DECISIONS);
+    let taken = tokio::task::spawn_blocking(move || {
+        let thief: BaseConsumer = settings.create().unwrap();
+        thief.subscribe(&[&topic]).unwrap();
+        while thief.assignment().unwrap().count() == 0 {
+            thief.poll(Duration::from_millis(50));
+        }
+    });
+    tokio::time::timeout(SOON, taken).await.expect("it gets the partitions").unwrap();
+    test.reserved(8).await;
 }

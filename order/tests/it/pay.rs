@@ -180,7 +180,7 @@ async fn a_payment_whose_request_died_is_taken_up() {
     // Not before its lease is over: somebody may still wait for the provider.
     test.provider.open_gate();
     test.provider.open_gate();
-    test.clock.advance(Duration::from_secs(7));
+    test.clock.advance(Duration::from_secs(15));
     test.reaches(order, OrderState::Paid).await;
     shopper.pay(order, "p", "hang-approve-1").await.expect(200);
 }

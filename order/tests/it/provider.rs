@@ -32,7 +32,7 @@ struct Inner {
     finds: Mutex<Vec<String>>,
     /// Idempotency keys of the cancels, in their order.
     cancels: Mutex<Vec<String>>,
-    /// Confirms whose payment key begins with `hang` wait for a permit.
+    /// Confirms whose payment key begins with `hang` wait for a permit, and answers about one that begins with `stall`.
     gate: Semaphore,
 }
 
@@ -73,7 +73,7 @@ impl Provider {
         self.inner.payments.lock().unwrap().get_mut(payment_key).unwrap()["status"] = json!(status);
     }
 
-    /// Lets one hanging confirm go on.
+    /// Lets one hanging confirm or answer go on.
     pub(crate) fn open_gate(&self) {
         self.inner.gate.add_permits(1);
     }
@@ -98,11 +98,17 @@ async fn confirm(State(inner): State<Arc<Inner>>, headers: HeaderMap, Json(wish)
         keep(record("IN_PROGRESS"));
         inner.gate.acquire().await.unwrap().forget();
     }
-    let kind = payment_key.trim_start_matches("hang-").split('-').next().unwrap();
+    let kind =
+        payment_key.trim_start_matches("hang-").trim_start_matches("stall-").split('-').next().unwrap();
     match kind {
         "approve" => Json(keep(record("DONE"))).into_response(),
         "decline" => {
             keep(record("ABORTED"));
+            refuse(StatusCode::FORBIDDEN, "REJECT_CARD_PAYMENT")
+        }
+        // The answer says no, and the money is taken a moment later.
+        "denied" => {
+            keep(record("DONE"));
             refuse(StatusCode::FORBIDDEN, "REJECT_CARD_PAYMENT")
         }
         // The money is taken, but the answer says nothing about it.
@@ -130,11 +136,15 @@ async fn confirm(State(inner): State<Arc<Inner>>, headers: HeaderMap, Json(wish)
 async fn find(State(inner): State<Arc<Inner>>, headers: HeaderMap, Path(key): Path<String>) -> Response {
     assert_eq!(headers["authorization"], AUTHORIZATION);
     inner.finds.lock().unwrap().push(key.clone());
-    match inner.payments.lock().unwrap().get(&key) {
+    let found = inner.payments.lock().unwrap().get(&key).cloned();
+    if key.starts_with("stall") {
+        inner.gate.acquire().await.unwrap().forget();
+    }
+    match found {
         Some(record) if key.starts_with("mute") && record["status"] == "DONE" => {
             refuse(StatusCode::INTERNAL_SERVER_ERROR, "FAILED_INTERNAL_SYSTEM_PROCESSING")
         }
-        Some(record) => Json(record.clone()).into_response(),
+        Some(record) => Json(record).into_response(),
         None => refuse(StatusCode::NOT_FOUND, "NOT_FOUND_PAYMENT"),
     }
 }

@@ -177,7 +177,7 @@ async fn a_refund_whose_request_died_is_taken_up() {
     test.reaches(order, OrderState::RefundPending).await;
     bank.faults(json!({})).await;
     shopper.cancel(order, "c").await.problem(409, "request-in-progress");
-    test.clock.advance(Duration::from_secs(7));
+    test.clock.advance(Duration::from_secs(15));
     test.reaches(order, OrderState::Refunded).await;
     assert_eq!(bank.balance(order).await, (0, 1));
     shopper.cancel(order, "c").await.expect(200);

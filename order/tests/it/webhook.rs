@@ -84,3 +84,73 @@ async fn what_is_no_message_of_the_provider_is_refused() {
     test.clock.advance(Duration::from_secs(1));
     assert_eq!(test.provider.finds().len(), 0);
 }
+
+async fn asked(test: &TestOrder, times: i32) {
+    testkit::eventually(SOON, async || {
+        let checks: i32 =
+            sqlx::query_scalar("SELECT checks FROM payment_attempt").fetch_one(&test.pg).await?;
+        anyhow::ensure!(checks == times, "asked {checks} times");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hint_that_comes_before_the_payment_is_declined_is_followed() {
+    let test = TestOrder::start().await;
+    let (shopper, order) = test.reserved(7).await;
+    let hinted = async {
+        test.reaches(order, OrderState::Paying).await;
+        test.hint("t1", "hang-denied-1", "DONE").await.expect(200);
+        test.provider.open_gate();
+    };
+    let (answer, ()) = tokio::join!(shopper.pay(order, "p", "hang-denied-1"), hinted);
+    answer.problem(402, "payment-declined");
+    test.reaches(order, OrderState::Paid).await;
+    assert_eq!(shopper.pay(order, "p", "hang-denied-1").await.expect(200).body["state"], "paid");
+}
+
+#[tokio::test]
+async fn a_hint_that_comes_while_another_one_is_followed_is_followed_too() {
+    let test = TestOrder::start().await;
+    let (shopper, order) = test.reserved(7).await;
+    shopper.pay(order, "p", "stall-decline-1").await.problem(402, "payment-declined");
+    test.hint("t1", "stall-decline-1", "DONE").await.expect(200);
+    testkit::eventually(SOON, async || {
+        anyhow::ensure!(test.provider.finds().len() == 1, "not asked yet");
+        Ok(())
+    })
+    .await;
+    // The provider is about to say that nothing has changed.
+    test.provider.turns_out("stall-decline-1", "DONE");
+    test.hint("t2", "stall-decline-1", "DONE").await.expect(200);
+    test.provider.open_gate();
+    asked(&test, 1).await;
+    test.clock.advance(Duration::from_secs(1));
+    test.provider.open_gate();
+    test.reaches(order, OrderState::Paid).await;
+}
+
+#[tokio::test]
+async fn hints_without_end_are_followed_at_growing_pauses() {
+    let test = TestOrder::start().await;
+    let (shopper, order) = test.reserved(7).await;
+    shopper.pay(order, "p", "decline-1").await.problem(402, "payment-declined");
+    for (transmission, pause) in [("t1", 1), ("t2", 2), ("t3", 5)] {
+        let before = test.provider.finds().len();
+        test.hint(transmission, "decline-1", "DONE").await.expect(200);
+        asked(&test, i32::try_from(before + 1).unwrap()).await;
+        test.hint(&format!("{transmission}-again"), "decline-1", "DONE").await.expect(200);
+        let (hinted, next_check_at): (bool, common::wire::Time) =
+            sqlx::query_as("SELECT hinted, next_check_at FROM payment_attempt")
+                .fetch_one(&test.pg)
+                .await
+                .unwrap();
+        assert!(hinted);
+        assert_eq!(next_check_at, test.clock.now() + chrono::Duration::seconds(pause));
+        sqlx::query("UPDATE payment_attempt SET hinted = false").execute(&test.pg).await.unwrap();
+        test.clock.advance(Duration::from_secs(pause.unsigned_abs()));
+    }
+    assert_eq!(test.provider.finds().len(), 3);
+    assert_eq!(shopper.show(order).await.state, OrderState::Reserved);
+}

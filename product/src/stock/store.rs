@@ -33,6 +33,10 @@ pub struct Loaded {
 /// # Errors
 /// The database's.
 pub async fn cursor(pool: &PgPool, place: &Place, start: i64) -> Result<i64, sqlx::Error> {
+    // Looked at first: an insert waits for the transaction of a writer that has the row, however long it is frozen.
+    if let Some(cursor) = find_cursor(&mut *pool.acquire().await?, place).await? {
+        return Ok(cursor);
+    }
     sqlx::query!(
         "INSERT INTO stock_cursor (topic, partition, next_offset) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         place.topic,
@@ -45,12 +49,16 @@ pub async fn cursor(pool: &PgPool, place: &Place, start: i64) -> Result<i64, sql
 }
 
 async fn read_cursor(db: &mut PgConnection, place: &Place) -> Result<i64, sqlx::Error> {
+    find_cursor(db, place).await?.ok_or(sqlx::Error::RowNotFound)
+}
+
+async fn find_cursor(db: &mut PgConnection, place: &Place) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         "SELECT next_offset FROM stock_cursor WHERE topic = $1 AND partition = $2",
         place.topic,
         place.partition,
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await
 }
 

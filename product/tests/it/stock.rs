@@ -32,6 +32,25 @@ async fn answers(
     .await
 }
 
+#[tokio::test]
+async fn a_writer_that_freezes_in_its_transaction_keeps_its_locks_for_seconds_only() {
+    let service = Service::start().await;
+    let pool = service.writers().await;
+    let place = Place { topic: "frozen".into(), partition: 99 };
+    store::cursor(&pool, &place, 5).await.unwrap();
+    let mut frozen = pool.begin().await.unwrap();
+    let moved = "UPDATE stock_cursor SET next_offset = next_offset + 1 WHERE topic = 'frozen'";
+    sqlx::query(moved).execute(&mut *frozen).await.unwrap();
+
+    assert_eq!(store::cursor(&pool, &place, 0).await.unwrap(), 5, "whoever asks does not wait for it");
+    let next = sqlx::query(moved).execute(&pool);
+    let next = tokio::time::timeout(PATIENCE, next).await.expect("the next writer gets its turn").unwrap();
+    assert_eq!(next.rows_affected(), 1);
+    let woken = sqlx::query(moved).execute(&mut *frozen).await.unwrap_err();
+    assert!(common::pg::is_passing(&woken), "{woken}");
+    assert_eq!(store::cursor(&pool, &place, 0).await.unwrap(), 6);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_reserves_for_ten_units_hold_exactly_ten_whatever_comes_twice() {
     let service = Service::start().await;

@@ -301,6 +301,7 @@ mod tests {
             user: UserId(7),
             user_key: "k".into(),
             checks: 0,
+            hints: 0,
             declined: false,
             created_at: common::wire::Time::UNIX_EPOCH,
         }
