@@ -2,7 +2,7 @@
 //! that was promised is lost, and it goes on by itself.
 
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::kafka::consumer::{Received, Source, consume};
 use common::stop::Stop;
@@ -12,6 +12,7 @@ use common::wire::order::OrderState;
 use futures::future::join_all;
 use order::Config;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
 use testkit::broker::Broker;
 use testkit::client::Http;
 use testkit::process::Server as _;
@@ -23,6 +24,8 @@ use crate::{SOON, TestOrder, order_of};
 
 /// A broker that was killed is refused until its old session is over, and then recovers its log.
 const RECOVERY: Duration = Duration::from_secs(60);
+/// A look for a record.
+const LOOK: Duration = Duration::from_millis(50);
 /// Events that nobody reads, as an earlier version wrote them.
 const EVENTS: &str = "INSERT INTO outbox (topic, key, headers, payload, created_at)
                       SELECT 'stock.commands.v1.dlq', n::text, '{}', '', now() FROM generate_series(1, $1) AS n";
@@ -345,10 +348,12 @@ async fn a_consumer_whose_name_was_taken_starts_anew() {
     let taken = tokio::task::spawn_blocking(move || {
         let thief: BaseConsumer = settings.create().unwrap();
         thief.subscribe(&[&topic]).unwrap();
-        while thief.assignment().unwrap().count() == 0 {
-            thief.poll(Duration::from_millis(50));
+        let began = Instant::now();
+        // Until the service has taken it back.
+        while !matches!(thief.poll(LOOK), Some(Err(KafkaError::MessageConsumptionFatal(_)))) {
+            assert!(began.elapsed() < SOON, "the service does not want its name back");
         }
     });
-    tokio::time::timeout(SOON, taken).await.expect("it gets the partitions").unwrap();
+    taken.await.unwrap();
     test.reserved(8).await;
 }
