@@ -28,10 +28,7 @@ pub async fn open(config: &Pg, migrations: &Migrator, stop: &Stop) -> anyhow::Re
     let options = options.log_statements(tracing::log::LevelFilter::Trace);
     // A plan that PostgreSQL keeps is made while the tables are empty, reads them whole, and lasts until they are
     // analysed: a minute, which is the sale. Measured: orders were decided twice as fast with a plan per statement.
-    // And whoever stops in the middle of a transaction, frozen or with its machine, keeps its locks for this long only: the
-    // next writer of a partition waits for them.
-    let options = options
-        .options([("plan_cache_mode", "force_custom_plan"), ("idle_in_transaction_session_timeout", "5s")]);
+    let options = options.options([("plan_cache_mode", "force_custom_plan")]);
     let mut pause = Duration::from_millis(50);
     while let Err(error) = create(&options).await {
         if !is_passing(&error) {
@@ -54,6 +51,10 @@ pub async fn open(config: &Pg, migrations: &Migrator, stop: &Stop) -> anyhow::Re
 /// A pool of its own, of the same database, for transactions whose statements find every row by its key. Such a statement
 /// is planned once per connection, and by the index: planned each time, an order statement took as long to begin as to run
 /// for some twenty orders.
+///
+/// Such transactions wait for nobody but the database. One that nobody goes on with for five seconds is that of a process
+/// that is frozen, or went away with its machine: the server ends it, as the next writer waits for its locks.
+///
 /// A connection lives for a minute: a plan made while a table had a handful of rows may begin with all of them.
 #[must_use]
 pub fn by_key(pool: &PgPool, connections_max: u32) -> PgPool {
@@ -62,6 +63,7 @@ pub fn by_key(pool: &PgPool, connections_max: u32) -> PgPool {
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
+        ("idle_in_transaction_session_timeout", "5s"),
     ]);
     let pool = PgPoolOptions::new().max_connections(connections_max).acquire_timeout(ACQUIRE_MAX);
     pool.max_lifetime(PLAN_MAX).connect_lazy_with(options)
