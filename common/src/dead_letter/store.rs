@@ -43,7 +43,7 @@ pub async fn keep(tx: &mut PgConnection, letters: &[Letter], now: Time) -> Resul
         .bind(record.offset)
         .bind(clean(&record.key))
         .bind(&record.bytes)
-        .bind(clean(&record.reason))
+        .bind(clean(&record.why()))
         .bind(now)
         .execute(&mut *tx)
         .await?;

@@ -39,7 +39,7 @@ pub const AFTER_ERROR: Duration = Duration::from_millis(5);
 
 /// Between a consumer that failed for good and the next one.
 const ANEW: Duration = Duration::from_millis(250);
-/// Characters of a reason at most: a letter must fit where its record did, or nothing behind it is sent.
+/// Characters of a reason that a letter has at most: some repeat what they are about.
 const REASON_MAX: usize = 500;
 
 /// A record that could be read.
@@ -256,6 +256,14 @@ impl Source {
     }
 }
 
+impl Unreadable {
+    /// The reason, as much of it as a letter has.
+    #[must_use]
+    pub fn why(&self) -> String {
+        self.reason.chars().take(REASON_MAX).collect()
+    }
+}
+
 /// Settings of a member of a consumer group: static membership, no automatic commits.
 #[must_use]
 pub fn settings(kafka: &Kafka, group: &str) -> rdkafka::ClientConfig {
@@ -294,7 +302,7 @@ fn dead_letter(kafka: &Kafka, topic: Topic, record: &Unreadable) -> Outgoing {
 pub fn error_headers(topic: Topic, record: &Unreadable) -> Vec<(String, String)> {
     let header = |name: &str, value: String| (name.to_owned(), value);
     vec![
-        header("x-error", record.reason.chars().take(REASON_MAX).collect()),
+        header("x-error", record.why()),
         header("x-origin-topic", topic.name.to_owned()),
         header("x-origin-partition", record.partition.to_string()),
         header("x-origin-offset", record.offset.to_string()),

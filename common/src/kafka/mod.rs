@@ -27,6 +27,10 @@ use crate::config::Kafka;
 use crate::stop::Stop;
 use crate::wire::event::Topic;
 
+/// Bytes of a record that the client sends at most, and that a topic of dead letters takes. The other topics take a
+/// megabyte, the broker's default: a letter has its reason beside the record, and its key may have grown threefold where
+/// it was no text. One that could not be sent would keep all that stands behind it.
+const RECORD_MAX: &str = "4194304";
 /// Days that a topic keeps its records, in milliseconds.
 const RETENTION_MS: &str = "604800000";
 
@@ -56,6 +60,7 @@ impl Kafka {
         config
             .set("bootstrap.servers", &self.kafka_bootstrap)
             .set("client.id", &self.instance)
+            .set("message.max.bytes", RECORD_MAX)
             // A broker that restarts is found again at once, not after the default 10 s.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000");
@@ -78,7 +83,8 @@ pub async fn create_topics(config: &Kafka, topics: &[Topic], stop: &Stop) -> any
             let policy = if topic.compacted { "compact" } else { "delete" };
             let live = NewTopic::new(name, topic.partitions, replication()).set("cleanup.policy", policy);
             let live = if topic.compacted { live } else { live.set("retention.ms", RETENTION_MS) };
-            [live, NewTopic::new(dead, 1, replication()).set("retention.ms", "2592000000")]
+            let dead = NewTopic::new(dead, 1, replication()).set("retention.ms", "2592000000");
+            [live, dead.set("max.message.bytes", RECORD_MAX)]
         })
         .collect();
     let mut pause = Duration::from_millis(100);
