@@ -97,7 +97,13 @@ async fn open(config: Config, registry: &Registry, stop: &Stop) -> anyhow::Resul
     let sold_out = SoldOut::default();
     let app = App::new(Parts {
         watchers: Watchers::new(stop.clone()),
-        placer: Placer::new(by_key.clone(), nudge.clone(), metrics.clone(), stop.clone(), sold_out.clone()),
+        placer: Placer::new(
+            by_key.clone(),
+            (nudge.clone(), metrics.clone()),
+            sold_out.clone(),
+            config.clock.clone(),
+            stop.clone(),
+        ),
         sold_out,
         pg,
         by_key,

@@ -77,7 +77,13 @@ impl Tool {
             }
             Task::Redrive { id, by } => {
                 let letter = store::redrive(&pg, id, &by, Clock::system().now()).await?;
-                serde_json::to_string_pretty(&letter.ok_or_else(|| missing(id))?)?
+                let letter = letter.ok_or_else(|| missing(id))?;
+                anyhow::ensure!(
+                    letter.redriven_at.is_some(),
+                    "{id} is larger than {} bytes: no topic takes it",
+                    store::REDRIVE_MAX
+                );
+                serde_json::to_string_pretty(&letter)?
             }
         };
         pg.close().await;

@@ -120,6 +120,10 @@ async fn redrive(
     must_be_admin(&caller)?;
     let by = caller.user.to_string();
     let own = store::redrive(&desk.pg, id, &by, desk.clock.now()).await.map_err(failed)?;
+    if own.as_ref().is_some_and(|letter| letter.redriven_at.is_none()) {
+        let why = format!("key and body are more than {} bytes: no topic takes that", store::REDRIVE_MAX);
+        return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "dead-letter-too-large", why));
+    }
     desk.nudge.now();
     own_or_other(&desk, own, (Method::POST, format!("{PATH}/{id}/redrive")), &caller).await
 }

@@ -145,8 +145,13 @@ fn view(row: &PgRow) -> Result<DeadLetter, sqlx::Error> {
     })
 }
 
+/// Bytes of key and body that are sent again at most: a topic takes little more, and what it does not take would keep all
+/// events behind it from being sent.
+pub const REDRIVE_MAX: i32 = 1_000_000;
+
 /// Sends a letter to its topic again, once: the first time by whom and when is noted and its bytes go to the outbox, in
-/// one transaction; a repeat changes nothing. Returns the letter as it is then; `None` where there is none.
+/// one transaction; a repeat changes nothing, and one of more than [`REDRIVE_MAX`] bytes is not sent. Returns the letter as
+/// it is then; `None` where there is none.
 ///
 /// # Errors
 /// The database's.
@@ -159,11 +164,13 @@ pub async fn redrive(
     let mut tx = pool.begin().await?;
     let first = sqlx::query(
         "UPDATE dead_letter SET redriven_at = $2, redriven_by = $3 WHERE letter_id = $1 AND redriven_at IS NULL
+           AND octet_length(key) + octet_length(body) <= $4
          RETURNING topic, partition, record_offset, key, body",
     )
     .bind(id)
     .bind(now)
     .bind(by)
+    .bind(REDRIVE_MAX)
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(row) = first {

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use common::clock::Clock;
 use common::outbox::Nudge;
 use common::pg;
 use common::stop::Stop;
@@ -59,6 +60,7 @@ struct Inner {
     stop: Stop,
     queue: Mutex<Queue>,
     sold_out: SoldOut,
+    clock: Clock,
     alone: Semaphore,
 }
 
@@ -89,9 +91,15 @@ pub enum Placed {
 
 impl Placer {
     /// A placer that nobody waits for yet.
-    pub fn new(pg: PgPool, nudge: Nudge, metrics: Metrics, stop: Stop, sold_out: SoldOut) -> Self {
+    pub fn new(
+        pg: PgPool,
+        (nudge, metrics): (Nudge, Metrics),
+        sold_out: SoldOut,
+        clock: Clock,
+        stop: Stop,
+    ) -> Self {
         let (queue, alone) = (Mutex::default(), Semaphore::new(ALONE_MAX));
-        Self(Arc::new(Inner { pg, nudge, metrics, stop, queue, sold_out, alone }))
+        Self(Arc::new(Inner { pg, nudge, metrics, stop, queue, sold_out, clock, alone }))
     }
 
     /// Places an order. Once this was called, the order is placed or refused also when nobody waits for it any more.
@@ -220,13 +228,13 @@ fn waited_too_long() -> Error {
 
 impl Inner {
     /// Ends an order at once that is for what is known to be sold out. Looked at when the order is written: units may
-    /// have come back while it waited.
+    /// have come back while it waited, and the stock's word have grown old.
     fn refuse(&self, wanted: &mut Wanted) {
-        let order = &wanted.draft.order;
-        let now = order.created_at;
+        let (order, now) = (&wanted.draft.order, self.clock.now());
         let is_vain = order.holds.iter().any(|hold| self.sold_out.is(hold.product, now));
         let refused = Trigger::Refused { reason: Refusal::SoldOut };
-        wanted.refused = is_vain.then(|| order.clone().take(refused, By::System, now).ok()).flatten();
+        let step = || order.clone().take(refused, By::System, order.created_at).ok();
+        wanted.refused = is_vain.then(step).flatten();
     }
 
     /// Places a batch in one transaction.

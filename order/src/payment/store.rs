@@ -135,7 +135,8 @@ pub async fn end(
     Ok(ended.rows_affected() == 1)
 }
 
-/// Leaves an open attempt for the resolver; false when somebody else has ended it.
+/// Leaves an open attempt for the resolver, soon where a hint came while it was asked about; false when somebody else has
+/// ended it.
 ///
 /// # Errors
 /// The database's.
@@ -145,17 +146,19 @@ pub async fn postpone(
     why: &str,
     now: Time,
 ) -> Result<bool, sqlx::Error> {
-    let pause = chrono::Duration::from_std(rules::pause(attempt.checks)).expect("five minutes fit");
+    let pause = |checks| chrono::Duration::from_std(rules::pause(checks)).expect("five minutes fit");
     let postponed = sqlx::query!(
         "UPDATE payment_attempt
-         SET state = 'unknown', code = $2, checks = $3::bigint::integer + 1, next_check_at = $4, updated_at = $5,
-             hinted = false
+         SET state = 'unknown', code = $2, checks = $3::bigint::integer + 1, updated_at = $5, hinted = hints <> $6,
+             next_check_at = CASE WHEN hints <> $6 THEN $7::timestamptz ELSE $4 END
          WHERE payment_id = $1 AND state IN ('sent', 'unknown')",
         attempt.id.0,
         why,
         i64::from(attempt.checks),
-        now + pause,
+        now + pause(attempt.checks),
         now,
+        attempt.hints,
+        now + pause(0),
     )
     .execute(tx)
     .await?;

@@ -141,7 +141,7 @@ async fn find(State(inner): State<Arc<Inner>>, headers: HeaderMap, Path(key): Pa
         inner.gate.acquire().await.unwrap().forget();
     }
     match found {
-        Some(record) if key.starts_with("mute") && record["status"] == "DONE" => {
+        Some(record) if key.contains("mute") && record["status"] == "DONE" => {
             refuse(StatusCode::INTERNAL_SERVER_ERROR, "FAILED_INTERNAL_SYSTEM_PROCESSING")
         }
         Some(record) => Json(record).into_response(),

@@ -132,6 +132,29 @@ async fn a_hint_that_comes_while_another_one_is_followed_is_followed_too() {
 }
 
 #[tokio::test]
+async fn a_hint_that_comes_while_an_unknown_payment_is_asked_about_shortens_the_pause() {
+    let test = TestOrder::start().await;
+    let (shopper, order) = test.reserved(7).await;
+    shopper.pay(order, "p", "stall-mute-1").await.expect(202);
+    sqlx::query("UPDATE payment_attempt SET checks = 6, next_check_at = created_at")
+        .execute(&test.pg)
+        .await
+        .unwrap();
+    testkit::eventually(SOON, async || {
+        anyhow::ensure!(test.provider.finds().len() == 1, "not asked yet");
+        Ok(())
+    })
+    .await;
+    test.provider.turns_out("stall-mute-1", "ABORTED");
+    test.hint("t1", "stall-mute-1", "ABORTED").await.expect(200);
+    test.provider.open_gate();
+    asked(&test, 7).await;
+    test.clock.advance(Duration::from_secs(1));
+    test.provider.open_gate();
+    test.reaches(order, OrderState::Reserved).await;
+}
+
+#[tokio::test]
 async fn hints_without_end_are_followed_at_growing_pauses() {
     let test = TestOrder::start().await;
     let (shopper, order) = test.reserved(7).await;

@@ -36,6 +36,24 @@ async fn kept(service: &Service, order: OrderId, product: common::wire::id::Prod
         .unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_no_topic_takes_is_not_sent_again() {
+    let service = Service::start().await;
+    let product = service.product(5).await;
+    let letter = kept(&service, OrderId::new(), product).await;
+    sqlx::query("UPDATE dead_letter SET body = convert_to(repeat('x', 1000000), 'UTF8')")
+        .execute(&service.pg)
+        .await
+        .unwrap();
+    let admin = service.login(UserId(1), Role::Admin);
+    let asked = admin.post(&format!("{PATH}/{letter}/redrive"), &json!({})).await.unwrap();
+    asked.problem(422, "dead-letter-too-large");
+    let output = tool(&service, &["redrive", &letter.to_string(), "--by", "somebody"]).await;
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("larger than 1000000 bytes"), "{output:?}");
+    assert_eq!(list(&admin, "?redriven=false").await.items.len(), 1);
+}
+
 async fn list(admin: &Http, query: &str) -> DeadLetters {
     admin.get(&format!("{PATH}{query}")).await.unwrap().expect(200).body()
 }

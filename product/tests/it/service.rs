@@ -201,13 +201,13 @@ impl Service {
         product
     }
 
-    /// Waits until the product's total, available, reserved and sold are these.
     /// Connections like those of a stock writer.
     pub(crate) async fn writers(&self) -> PgPool {
         let pool = common::pg::open(&self.config.pg, &product::MIGRATIONS, &Stop::new()).await.unwrap();
         common::pg::by_key(&pool, 3)
     }
 
+    /// Waits until the product's total, available, reserved and sold are these.
     pub(crate) async fn counts_are(&self, product: ProductId, expected: [i64; 4]) {
         eventually(PATIENCE, async || {
             let counts = self.counts(product).await?;

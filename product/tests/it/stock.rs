@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::ops::Range;
+use std::time::Duration;
 
 use common::outbox::Nudge;
 use common::stop::Stop;
@@ -42,7 +43,9 @@ async fn a_writer_that_freezes_in_its_transaction_keeps_its_locks_for_seconds_on
     let moved = "UPDATE stock_cursor SET next_offset = next_offset + 1 WHERE topic = 'frozen'";
     sqlx::query(moved).execute(&mut *frozen).await.unwrap();
 
-    assert_eq!(store::cursor(&pool, &place, 0).await.unwrap(), 5, "whoever asks does not wait for it");
+    // Long before the server ends that transaction.
+    let asked = tokio::time::timeout(Duration::from_secs(3), store::cursor(&pool, &place, 0));
+    assert_eq!(asked.await.expect("whoever asks does not wait for it").unwrap(), 5);
     let next = sqlx::query(moved).execute(&pool);
     let next = tokio::time::timeout(PATIENCE, next).await.expect("the next writer gets its turn").unwrap();
     assert_eq!(next.rows_affected(), 1);
