@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use super::store::{self, Letter};
 use crate::clock::Clock;
 use crate::config::Kafka;
-use crate::kafka::consumer::{AFTER_ERROR, Unreadable, header};
+use crate::kafka::consumer::{AFTER_ERROR, header};
+use crate::kafka::unreadable::Unreadable;
 use crate::stop::Stop;
 use crate::wire::event::Topic;
 

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use crate::kafka::consumer::{Unreadable, error_headers};
+use crate::kafka::unreadable::{Unreadable, error_headers};
 use crate::outbox::{self, Parcel};
 use crate::wire::Time;
 use crate::wire::dead_letter::DeadLetter;

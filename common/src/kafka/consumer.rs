@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::commits::{Ends, Offsets, Safety, advance, rewind};
 use super::producer::{Outgoing, Producer};
+use super::unreadable::{Unreadable, dead_letter};
 use crate::config::Kafka;
 use crate::stop::Stop;
 use crate::wire::event::{Event, Topic};
@@ -39,9 +40,6 @@ pub const AFTER_ERROR: Duration = Duration::from_millis(5);
 
 /// Between a consumer that failed for good and the next one.
 const ANEW: Duration = Duration::from_millis(250);
-/// Characters of a reason that a letter has at most: some repeat what they are about.
-const REASON_MAX: usize = 500;
-
 /// A record that could be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Received<T> {
@@ -51,21 +49,6 @@ pub struct Received<T> {
     pub offset: i64,
     /// The body.
     pub event: T,
-}
-
-/// A record that could not be read.
-#[derive(Debug, Clone)]
-pub struct Unreadable {
-    /// Partition it came from.
-    pub partition: i32,
-    /// Its place in the partition.
-    pub offset: i64,
-    /// Its key.
-    pub key: String,
-    /// The original bytes.
-    pub bytes: Vec<u8>,
-    /// Why it could not be read.
-    pub reason: String,
 }
 
 /// One poll's records, in the order of their partitions.
@@ -256,14 +239,6 @@ impl Source {
     }
 }
 
-impl Unreadable {
-    /// The reason, as much of it as a letter has.
-    #[must_use]
-    pub fn why(&self) -> String {
-        self.reason.chars().take(REASON_MAX).collect()
-    }
-}
-
 /// Settings of a member of a consumer group: static membership, no automatic commits.
 #[must_use]
 pub fn settings(kafka: &Kafka, group: &str) -> rdkafka::ClientConfig {
@@ -285,28 +260,6 @@ pub fn settings(kafka: &Kafka, group: &str) -> rdkafka::ClientConfig {
         // The lag comes with the statistics.
         .set("statistics.interval.ms", "2000");
     settings
-}
-
-/// The record that `topic.dlq` gets: the original bytes, with what is wrong and where they came from.
-fn dead_letter(kafka: &Kafka, topic: Topic, record: &Unreadable) -> Outgoing {
-    Outgoing {
-        topic: kafka.dead_letters(topic),
-        key: record.key.clone(),
-        headers: error_headers(topic, record),
-        body: record.bytes.clone(),
-    }
-}
-
-/// What is wrong with a dead letter, and where it came from.
-#[must_use]
-pub fn error_headers(topic: Topic, record: &Unreadable) -> Vec<(String, String)> {
-    let header = |name: &str, value: String| (name.to_owned(), value);
-    vec![
-        header("x-error", record.why()),
-        header("x-origin-topic", topic.name.to_owned()),
-        header("x-origin-partition", record.partition.to_string()),
-        header("x-origin-offset", record.offset.to_string()),
-    ]
 }
 
 /// Polls until nobody takes batches any more, then closes the consumer and says so. Closing waits for the answers to its

@@ -2,7 +2,7 @@
 //!
 //! - `delivery`: records on their way.
 //! - [`producer`]: idempotent, waits for the broker's word.
-//! - [`consumer`]: a thread that polls, a bounded channel, effects before commits, dead letters.
+//! - [`consumer`]: a thread that polls, a bounded channel, effects before commits. [`unreadable`]: dead letters.
 //! - [`commits`]: when offsets are committed, and reading again what was not.
 //! - [`transaction`]: all or nothing, and one writer at a time. [`reader`]: a topic from anywhere to its end.
 //! - [`chain`]: the hash chain of each room's log.
@@ -15,6 +15,7 @@ mod delivery;
 pub mod producer;
 pub mod reader;
 pub mod transaction;
+pub mod unreadable;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! One batch, one transaction: cursor, counts, reservations, adjustments, ledger, dead letters, outbox.
 
 use common::dead_letter;
-use common::kafka::consumer::Unreadable;
+use common::kafka::unreadable::Unreadable;
 use common::outbox::Letters;
 use common::wire::Time;
 use common::wire::event::{STOCK_COMMANDS, StockDecided};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::clock::Clock;
 use common::config::Kafka;
-use common::kafka::consumer::Unreadable;
+use common::kafka::unreadable::Unreadable;
 use common::outbox::Nudge;
 use common::stop::Stop;
 use common::wire::event::{Outcome, StockCommand};

@@ -1,7 +1,7 @@
 use std::process::{Command, Output};
 
 use common::dead_letter::store::{self, Letter};
-use common::kafka::consumer::Unreadable;
+use common::kafka::unreadable::Unreadable;
 use common::wire::dead_letter::{DeadLetter, DeadLetters};
 use common::wire::event::{Event as _, STOCK_COMMANDS};
 use common::wire::id::{OrderId, UserId};
