@@ -37,9 +37,9 @@ const BATCHES_MAX: usize = 4;
 /// connection that fails, up to forty a second, in one queue with records and rebalances: whoever takes errors more
 /// slowly than they come is behind for minutes after the broker's return, and keeps its group from going on.
 pub const AFTER_ERROR: Duration = Duration::from_millis(5);
-
 /// Between a consumer that failed for good and the next one.
 const ANEW: Duration = Duration::from_millis(250);
+
 /// A record that could be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Received<T> {
@@ -285,14 +285,14 @@ fn poll_thread<T: Event + 'static>(
                     }
                 }
             }
-            let filled = fill(&consumer, rewinds);
-            if let Ok(Some(batch)) = filled {
-                if batches.blocking_send(batch).is_err() {
+            match fill(&consumer, rewinds) {
+                // A receiver that is gone is seen above.
+                Ok(Some(batch)) => drop(batches.blocking_send(batch)),
+                Ok(None) => {}
+                Err(code) => {
+                    tracing::error!(topic = topic.name, %code, "reading ended for good");
                     break;
                 }
-            } else if let Err(code) = filled {
-                tracing::error!(topic = topic.name, %code, "reading ended for good");
-                break;
             }
         }
         consumer.unsubscribe();

@@ -143,13 +143,7 @@ async fn a_payment_that_stays_unknown_for_a_day_is_cancelled_at_the_provider() {
     shopper.pay(order, "p", "mute-1").await.expect(202);
     test.clock.advance(Duration::from_secs(23 * 3_600));
     // Until the provider's silence is stored, not only until it was asked: the next question is so long after that.
-    testkit::eventually(SOON, async || {
-        let checks: i32 =
-            sqlx::query_scalar("SELECT checks FROM payment_attempt").fetch_one(&test.pg).await?;
-        anyhow::ensure!(checks == 2, "asked {checks} times");
-        Ok(())
-    })
-    .await;
+    test.asked(2).await;
     assert_eq!(test.provider.finds().len(), 1);
     assert_eq!(shopper_state(&test, order).await, OrderState::Paying, "its units stay held");
     assert!(test.provider.cancels().is_empty());

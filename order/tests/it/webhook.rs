@@ -19,6 +19,26 @@ impl TestOrder {
             .await
             .unwrap()
     }
+
+    /// Waits until the provider's answers to so many questions about the one payment are stored.
+    pub(crate) async fn asked(&self, times: i32) {
+        testkit::eventually(SOON, async || {
+            let checks: i32 =
+                sqlx::query_scalar("SELECT checks FROM payment_attempt").fetch_one(&self.pg).await?;
+            anyhow::ensure!(checks == times, "asked {checks} times");
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Waits until the provider is being asked for the first time.
+    async fn is_being_asked(&self) {
+        testkit::eventually(SOON, async || {
+            anyhow::ensure!(self.provider.finds().len() == 1, "not asked yet");
+            Ok(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -85,16 +105,6 @@ async fn what_is_no_message_of_the_provider_is_refused() {
     assert_eq!(test.provider.finds().len(), 0);
 }
 
-async fn asked(test: &TestOrder, times: i32) {
-    testkit::eventually(SOON, async || {
-        let checks: i32 =
-            sqlx::query_scalar("SELECT checks FROM payment_attempt").fetch_one(&test.pg).await?;
-        anyhow::ensure!(checks == times, "asked {checks} times");
-        Ok(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_hint_that_comes_before_the_payment_is_declined_is_followed() {
     let test = TestOrder::start().await;
@@ -116,16 +126,12 @@ async fn a_hint_that_comes_while_another_one_is_followed_is_followed_too() {
     let (shopper, order) = test.reserved(7).await;
     shopper.pay(order, "p", "stall-decline-1").await.problem(402, "payment-declined");
     test.hint("t1", "stall-decline-1", "DONE").await.expect(200);
-    testkit::eventually(SOON, async || {
-        anyhow::ensure!(test.provider.finds().len() == 1, "not asked yet");
-        Ok(())
-    })
-    .await;
+    test.is_being_asked().await;
     // The provider is about to say that nothing has changed.
     test.provider.turns_out("stall-decline-1", "DONE");
     test.hint("t2", "stall-decline-1", "DONE").await.expect(200);
     test.provider.open_gate();
-    asked(&test, 1).await;
+    test.asked(1).await;
     test.clock.advance(Duration::from_secs(1));
     test.provider.open_gate();
     test.reaches(order, OrderState::Paid).await;
@@ -140,15 +146,11 @@ async fn a_hint_that_comes_while_an_unknown_payment_is_asked_about_shortens_the_
         .execute(&test.pg)
         .await
         .unwrap();
-    testkit::eventually(SOON, async || {
-        anyhow::ensure!(test.provider.finds().len() == 1, "not asked yet");
-        Ok(())
-    })
-    .await;
+    test.is_being_asked().await;
     test.provider.turns_out("stall-mute-1", "ABORTED");
     test.hint("t1", "stall-mute-1", "ABORTED").await.expect(200);
     test.provider.open_gate();
-    asked(&test, 7).await;
+    test.asked(7).await;
     test.clock.advance(Duration::from_secs(1));
     test.provider.open_gate();
     test.reaches(order, OrderState::Reserved).await;
@@ -162,7 +164,7 @@ async fn hints_without_end_are_followed_at_growing_pauses() {
     for (transmission, pause) in [("t1", 1), ("t2", 2), ("t3", 5)] {
         let before = test.provider.finds().len();
         test.hint(transmission, "decline-1", "DONE").await.expect(200);
-        asked(&test, i32::try_from(before + 1).unwrap()).await;
+        test.asked(i32::try_from(before + 1).unwrap()).await;
         test.hint(&format!("{transmission}-again"), "decline-1", "DONE").await.expect(200);
         let (hinted, next_check_at): (bool, common::wire::Time) =
             sqlx::query_as("SELECT hinted, next_check_at FROM payment_attempt")
