@@ -80,6 +80,17 @@ impl Client {
         Ok(Delivery(delivery))
     }
 
+    /// Takes a record without key and body for one partition.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(super) fn take_empty(&self, topic: &str, partition: i32) -> KafkaResult<Delivery> {
+        let (waiting, delivery) = oneshot::channel();
+        let message = BaseRecord::<(), (), _>::with_opaque_to(topic, Box::new(waiting)).partition(partition);
+        self.0.send(message).map_err(|(error, _)| error)?;
+        Ok(Delivery(delivery))
+    }
+
     /// The rest of the library's producer: transactions and flush.
     pub(super) fn producer(&self) -> &BaseProducer<Reports> {
         &self.0

@@ -21,6 +21,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(8);
 const LEADER_MAX: Duration = Duration::from_secs(20);
 /// Between two questions to a broker that has no answer yet.
 const AGAIN: Duration = Duration::from_millis(100);
+/// A transaction that was committed has ended in its partitions within this, mostly within 10 ms.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
+const ENDED_AGAIN: Duration = Duration::from_millis(10);
 
 /// Offsets by partition.
 pub type Offsets = BTreeMap<i32, i64>;
@@ -112,15 +115,37 @@ impl Reader {
         (0..self.topic.partitions).map(end).collect()
     }
 
+    /// Waits until every partition has all that comes before these offsets, with no transaction open there. Says
+    /// whether it has within 5 s.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn has(&self, ends: &Offsets) -> anyhow::Result<bool> {
+        let deadline = Instant::now() + ENDED_WITHIN;
+        for (partition, end) in ends {
+            while self.end_now(*partition).context("Kafka")? < *end {
+                if Instant::now() >= deadline {
+                    return Ok(false);
+                }
+                std::thread::sleep(ENDED_AGAIN);
+            }
+        }
+        Ok(true)
+    }
+
     fn end(&self, partition: i32) -> KafkaResult<i64> {
         let deadline = Instant::now() + LEADER_MAX;
         loop {
-            match self.consumer.0.fetch_watermarks(&self.name, partition, ANSWER_MAX) {
-                Ok((_, end)) => return Ok(end),
-                Err(error) if Instant::now() >= deadline => return Err(error),
-                Err(_) => std::thread::sleep(AGAIN),
+            match self.end_now(partition) {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(AGAIN),
+                answer => return answer,
             }
         }
+    }
+
+    /// Of a reader of committed records the client asks for the end of what is committed.
+    fn end_now(&self, partition: i32) -> KafkaResult<i64> {
+        Ok(self.consumer.0.fetch_watermarks(&self.name, partition, ANSWER_MAX)?.1)
     }
 
     /// Gives `each` record from these offsets (missing ones: from the beginning) to the present ends. Returns where it

@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 use super::delivery::{Client, Delivery, Reports};
 use super::producer::Outgoing;
 use crate::config::Kafka;
+use crate::wire::event::Topic;
 
 /// The broker answers within this, or somebody else shall try.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -26,11 +27,11 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Becomes the writer of this name. Every earlier one is fenced, and its open transaction undone.
+    /// Becomes the writer of this name to a topic. Every earlier one is fenced, and its open transaction undone.
     ///
     /// # Errors
     /// When the broker does not answer within 5 s.
-    pub async fn begin(kafka: &Kafka, name: &str) -> anyhow::Result<Self> {
+    pub async fn begin(kafka: &Kafka, name: &str, topic: Topic) -> anyhow::Result<Self> {
         let mut settings = kafka.client();
         settings
             .set("transactional.id", kafka.group(name))
@@ -43,10 +44,30 @@ impl Writer {
             .set("queue.buffering.max.kbytes", "65536");
         let writer = Self(Client::new(&settings)?);
         writer.blocking("no word from the broker", |producer| producer.init_transactions(ANSWER_MAX)).await?;
+        writer.undo_forgotten(&kafka.topic(topic), topic.partitions).await?;
         Ok(writer)
     }
 
+    /// Undoes what partitions still hold open under this name, though the broker says that it has ended.
+    ///
+    /// A broker that is killed between its word on a transaction and the transaction's end goes on with it when it
+    /// starts. Partitions that have no leader at that moment it takes for deleted, and counts the transaction as ended
+    /// without them (Apache Kafka 4.3 and 4.4: `KRaftMetadataCache.getPartitionLeaderEndpoint`; seen with 4.3.1). There
+    /// its records stay hidden, and the next transaction's end would show or hide them as well. So the next one is
+    /// this: a record in each partition, and all of it undone.
+    async fn undo_forgotten(&self, topic: &str, partitions: i32) -> anyhow::Result<()> {
+        self.blocking("transaction not begun", |producer| producer.begin_transaction()).await?;
+        let deliveries = (0..partitions).map(|partition| self.0.take_empty(topic, partition));
+        let deliveries = deliveries.collect::<Result<Vec<_>, _>>().context("records not taken")?;
+        try_join_all(deliveries.into_iter().map(Delivery::place)).await.context("records not taken")?;
+        self.blocking("not undone", |producer| producer.abort_transaction(ANSWER_MAX)).await
+    }
+
     /// Sends the records in this order, all or none, and returns their partitions and offsets.
+    ///
+    /// The broker's word comes before the transaction's end in the partitions, and a broker that is killed in between
+    /// can forget the end: what was sent may be undone by the next writer, until
+    /// [`Reader::has`](super::reader::Reader::has) finds it.
     ///
     /// # Errors
     /// When it is not known that they are there: the broker does not answer, or another writer has begun.

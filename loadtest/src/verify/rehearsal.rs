@@ -44,7 +44,7 @@ pub(super) async fn write(kafka: &Kafka, joins: u32) -> anyhow::Result<Kafka> {
     let prefix = format!("{}rehearsal-{}.", kafka.kafka_topic_prefix, uuid::Uuid::now_v7().simple());
     let kafka = Kafka { kafka_topic_prefix: prefix, ..kafka.clone() };
     create_topics(&kafka, &[QUEUE_EVENTS], &Stop::new()).await?;
-    let writer = Writer::begin(&kafka, "rehearsal").await?;
+    let writer = Writer::begin(&kafka, "rehearsal", QUEUE_EVENTS).await?;
     let (mut head, mut records) = (Head::default(), Vec::new());
     let mut sale = Sale::new(joins);
     loop {

@@ -22,20 +22,24 @@ const WRITER: &str = "queue-relay";
 pub(super) struct Chains {
     kafka: Kafka,
     logs: Logs,
+    /// Names the relay in the lease.
+    holder: String,
     writer: Writer,
     reader: Arc<Reader>,
     heads: HashMap<ProductId, Head>,
     /// Whether the whole topic was read: then a room without a head has no records.
     is_complete: bool,
+    /// What was sent since chains were last settled.
+    unsettled: Found,
 }
 
-/// What was put into the topic.
+/// Records of the topic.
 #[derive(Debug, Default)]
-pub(super) struct Sent {
-    /// Where each product's last record stands.
-    pub(super) places: BTreeMap<ProductId, (i32, i64)>,
-    /// Where the partitions end after it.
-    pub(super) read: Offsets,
+struct Found {
+    /// Where each product's last one stands.
+    places: BTreeMap<ProductId, (i32, i64)>,
+    /// Where the partitions end after them.
+    read: Offsets,
 }
 
 /// A record as far as its place in the chain.
@@ -47,14 +51,22 @@ struct Link {
 impl Chains {
     /// Fences every earlier writer, then reads what the topic has that nobody has noted yet.
     pub(super) async fn open(kafka: &Kafka, logs: &Logs, holder: &str) -> anyhow::Result<Self> {
-        let writer = Writer::begin(kafka, WRITER).await?;
+        let writer = Writer::begin(kafka, WRITER, QUEUE_EVENTS).await?;
         let reader = Arc::new(Reader::new(kafka, QUEUE_EVENTS)?);
-        let (kafka, logs) = (kafka.clone(), logs.clone());
-        let mut chains = Self { kafka, logs, writer, reader, heads: HashMap::new(), is_complete: false };
+        let mut chains = Self {
+            kafka: kafka.clone(),
+            logs: logs.clone(),
+            holder: holder.to_owned(),
+            writer,
+            reader,
+            heads: HashMap::new(),
+            is_complete: false,
+            unsettled: Found::default(),
+        };
         let noted = chains.logs.noted().await?;
-        let sent = chains.read(noted).await?;
+        let found = chains.read(noted).await?;
         // A successor that read less than this one would miss what came between.
-        chains.logs.note(holder, &sent.places, &sent.read).await?;
+        chains.note(&found).await?;
         Ok(chains)
     }
 
@@ -94,7 +106,11 @@ impl Chains {
         Ok(self.heads.get(&product).cloned().unwrap_or_default())
     }
 
-    async fn read(&mut self, from: Offsets) -> anyhow::Result<Sent> {
+    async fn note(&self, found: &Found) -> anyhow::Result<()> {
+        self.logs.note(&self.holder, &found.places, &found.read).await
+    }
+
+    async fn read(&mut self, from: Offsets) -> anyhow::Result<Found> {
         let (reader, mut heads) = (Arc::clone(&self.reader), std::mem::take(&mut self.heads));
         let is_complete = from.is_empty();
         let read = move || {
@@ -107,16 +123,16 @@ impl Chains {
                 }
                 Ok(())
             })?;
-            anyhow::Ok((heads, Sent { places, read }))
+            anyhow::Ok((heads, Found { places, read }))
         };
-        let (heads, sent) = tokio::task::spawn_blocking(read).await?.context("the rooms' topic")?;
+        let (heads, found) = tokio::task::spawn_blocking(read).await?.context("the rooms' topic")?;
         self.heads = heads;
         self.is_complete |= is_complete;
-        Ok(sent)
+        Ok(found)
     }
 
     /// Puts pages at the ends of their chains, all or none. After an error these chains must not be used any more.
-    pub(super) async fn send(&mut self, pages: Vec<(ProductId, Page)>) -> anyhow::Result<Sent> {
+    pub(super) async fn send(&mut self, pages: Vec<(ProductId, Page)>) -> anyhow::Result<()> {
         let mut heads = BTreeMap::new();
         let (mut products, mut records) = (Vec::new(), Vec::new());
         for (product, page) in pages {
@@ -128,14 +144,26 @@ impl Chains {
             }
             heads.insert(product, head);
         }
-        let mut sent = Sent::default();
         for (product, (partition, offset)) in products.into_iter().zip(self.writer.send(&records).await?) {
-            sent.places.insert(product, (partition, offset));
-            let end = sent.read.entry(partition).or_default();
+            self.unsettled.places.insert(product, (partition, offset));
+            let end = self.unsettled.read.entry(partition).or_default();
             *end = (*end).max(offset + 1);
         }
         self.heads.extend(heads);
-        Ok(sent)
+        Ok(())
+    }
+
+    /// Waits until nobody can undo what was sent any more, and notes where it stands. From then on it may go from the
+    /// rooms' streams. After an error these chains must not be used any more.
+    pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
+        let sent = std::mem::take(&mut self.unsettled);
+        if sent.read.is_empty() {
+            return Ok(());
+        }
+        let (reader, ends) = (Arc::clone(&self.reader), sent.read.clone());
+        let has_ended = tokio::task::spawn_blocking(move || reader.has(&ends)).await??;
+        anyhow::ensure!(has_ended, "the broker does not end a transaction that it has committed");
+        self.note(&sent).await
     }
 }
 

@@ -37,7 +37,7 @@ const FORGOTTEN_MAX: i64 = 500;
 /// takes longer than 2 s after it has failed.
 const IDLE: Duration = Duration::from_secs(60);
 /// What followers may still want of a stream.
-const KEPT: Duration = Duration::from_secs(60);
+pub(super) const KEPT: Duration = Duration::from_secs(60);
 /// How long a lease lasts without being renewed.
 const LEASE_LASTS: Duration = Duration::from_secs(5);
 /// Longer than the topic keeps a record: 7 days, and up to 7 more until its file is full.
@@ -157,7 +157,7 @@ impl Logs {
 
     /// Takes an idle room off the list, and all that was sent out of its stream.
     pub(super) async fn forget(&self, product: ProductId, last: StreamId) -> anyhow::Result<bool> {
-        if self.tend_keeping(product, last, Duration::ZERO).await?.waits {
+        if self.tend(product, last, Some(Duration::ZERO)).await?.waits {
             return Ok(false);
         }
         let args = vec![product.0.into(), ms(IDLE)];
@@ -174,18 +174,14 @@ impl Logs {
         page.collect()
     }
 
-    /// Drops what was sent from a room's stream, but for the last minute, and says what waits.
-    pub(super) async fn tend(&self, product: ProductId, last: StreamId) -> anyhow::Result<Backlog> {
-        self.tend_keeping(product, last, KEPT).await
-    }
-
-    async fn tend_keeping(
+    /// Says what waits in a room's stream. Drops what was sent and is older than `kept`, where that is given.
+    pub(super) async fn tend(
         &self,
         product: ProductId,
         last: StreamId,
-        kept: Duration,
+        kept: Option<Duration>,
     ) -> anyhow::Result<Backlog> {
-        let args = vec![last.to_string().into(), ms(kept)];
+        let args = vec![last.to_string().into(), kept.map_or_else(|| "".into(), ms)];
         let [waits, added, length, age_ms] =
             self.run::<Vec<i64>>(&self.scripts.tend, vec![log(product)], args).await?[..]
         else {

@@ -9,6 +9,9 @@
 //! takes the end of every chain from the topic's own last records. So a relay that was frozen and wakes cannot fork a
 //! chain, one that dies between sending and trimming sends nothing twice, and nothing is dropped that is not sent.
 //!
+//! A broker that is killed can forget to end a transaction that it has said is committed. So whoever begins undoes what
+//! is open in the topic, and nothing is dropped from a stream before the topic shows it: what was undone is sent again.
+//!
 //! A room is read when an instance says that it took a step, and with all others every few seconds: that finds what an
 //! instance did that died before it could say so. So thousands of rooms in which nothing happens cost next to nothing.
 
@@ -28,7 +31,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use chains::Chains;
-use logs::{Backlog, Logs, Page};
+use logs::{Backlog, KEPT, Logs, Page};
 
 /// Between two looks at the logs when nothing waited. What comes meanwhile goes in one transaction, which costs the broker
 /// several requests however little is in it.
@@ -137,9 +140,9 @@ impl Relay {
     }
 
     async fn lead(&mut self) -> anyhow::Result<()> {
-        // What waits is counted also while the broker cannot be reached.
+        // What waits is counted also while the broker cannot be reached; what was sent last may still be undone.
         self.untended.extend(self.rooms.keys());
-        self.tend().await;
+        self.tend(None).await;
         let mut chains = Chains::open(&self.app.config.kafka, &self.logs, &self.holder).await?;
         self.rooms.clear();
         self.unread.clear();
@@ -152,7 +155,8 @@ impl Relay {
             }
             if tended.elapsed() >= TEND {
                 tended = Instant::now();
-                self.tend().await;
+                chains.settle().await?;
+                self.tend(Some(KEPT)).await;
             }
         }
     }
@@ -172,7 +176,7 @@ impl Relay {
         }
         let moved: Vec<_> = pages.iter().map(|(product, page)| (*product, page.len())).collect();
         let steps: usize = pages.iter().flat_map(|(_, page)| page).map(|(_, steps)| steps.len()).sum();
-        let sent = chains.send(pages).await?;
+        chains.send(pages).await?;
         for (product, count) in moved {
             let last = chains.last(product).await?;
             if let Some(room) = self.rooms.get_mut(&product) {
@@ -181,7 +185,6 @@ impl Relay {
             }
         }
         self.app.metrics.relay_steps_total.inc_by(u64::try_from(steps).unwrap_or(u64::MAX));
-        self.logs.note(&self.holder, &sent.places, &sent.read).await?;
         Ok(is_more)
     }
 
@@ -237,11 +240,12 @@ impl Relay {
         Ok(self.unread.drain().collect())
     }
 
-    /// Trims what was sent, and counts what was not, of all rooms that anything has happened in.
-    async fn tend(&mut self) {
+    /// Counts what was not sent of all rooms that anything has happened in. Trims what was, but for the time that it is
+    /// kept, where one is given.
+    async fn tend(&mut self, kept: Option<Duration>) {
         let rooms = self.untended.iter().filter_map(|product| Some((*product, *self.rooms.get(product)?)));
-        let rooms =
-            rooms.map(async |(product, room)| (product, room, self.logs.tend(product, room.last).await));
+        let rooms = rooms
+            .map(async |(product, room)| (product, room, self.logs.tend(product, room.last, kept).await));
         let (mut lag, mut age_ms) = (0, 0);
         for (product, mut room, backlog) in join_all(rooms).await {
             match backlog {
@@ -260,7 +264,9 @@ impl Relay {
         }
         self.app.metrics.relay_lag.set(lag);
         self.app.metrics.relay_age_ms.set(age_ms);
-        if let Err(error) = self.forget().await {
+        if kept.is_some()
+            && let Err(error) = self.forget().await
+        {
             tracing::debug!(error = format!("{error:#}"), "idle rooms stay listed");
         }
     }

@@ -1,5 +1,6 @@
 //! The rooms' logs on their way to the topic: one chain per room, whatever happens to those who move it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use common::config::Kafka;
@@ -306,13 +307,69 @@ async fn the_last_minute_stays_in_the_stream_for_followers() {
     assert!((100..=200).contains(&left.len()), "{} entries are left", left.len());
 }
 
+/// A broker of the test's own, in this folder.
+async fn broker(dir: &Path) -> Broker {
+    let dir = dir.to_owned();
+    let start = move || {
+        let jars = testkit::jars::ensure(&dir)?;
+        testkit::port::on_free_port(|port| Broker::start(&dir, port, &jars))
+    };
+    tokio::task::spawn_blocking(start).await.unwrap().unwrap()
+}
+
+async fn restarted(mut broker: Broker) -> Broker {
+    let restart = move || broker.restart().map(|()| broker);
+    tokio::task::spawn_blocking(restart).await.unwrap().unwrap()
+}
+
+/// What a broker leaves that was killed after its word and before the transaction's end, and forgot the end when it came
+/// back: the record is there, and hidden.
+#[tokio::test]
+async fn a_transaction_that_the_broker_forgot_to_end_is_undone_and_its_steps_sent_again() {
+    /// A record that ends a transaction, as it lies in a segment.
+    const END_BYTES: u64 = 78;
+    let shop = Shop::open().await;
+    let dir = std::env::temp_dir().join(&shop.config.kafka.kafka_topic_prefix);
+    let mut broker = broker(&dir).await;
+    let kafka = Kafka { kafka_bootstrap: broker.url(), ..shop.config.kafka.clone() };
+    let relay = Instance::start(&shop, |config| config.kafka = kafka.clone()).await;
+    add(&shop, 1..101, "*").await;
+    until_moved(&kafka, 100).await;
+    add(&shop, 101..201, "*").await;
+    until_moved(&kafka, 200).await;
+
+    broker.kill9();
+    drop(relay);
+    let partitions = 0..QUEUE_EVENTS.partitions;
+    let folder = |partition| dir.join("data").join(format!("{}-{partition}", kafka.topic(QUEUE_EVENTS)));
+    let segments = partitions.map(|partition| folder(partition).join(format!("{:020}.log", 0)));
+    let segment = segments.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let segment = std::fs::OpenOptions::new().write(true).open(segment).unwrap();
+    segment.set_len(segment.metadata().unwrap().len() - END_BYTES).unwrap();
+
+    let broker = restarted(broker).await;
+    let hidden = tokio::task::spawn_blocking({
+        let kafka = kafka.clone();
+        move || chained(&kafka, PRODUCT)
+    });
+    assert!(hidden.await.unwrap().unwrap().len() < 200, "nothing is hidden");
+    let _relay = Instance::start(&shop, |config| config.kafka = kafka.clone()).await;
+    until_moved(&kafka, 200).await;
+    add(&shop, 201..301, "*").await;
+    until_moved(&kafka, 300).await;
+    stopped(broker, &dir).await;
+}
+
+async fn stopped(mut broker: Broker, dir: &Path) {
+    tokio::task::spawn_blocking(move || broker.stop()).await.unwrap();
+    std::fs::remove_dir_all(dir).ok();
+}
+
 #[tokio::test]
 async fn what_was_not_sent_is_not_trimmed_while_the_broker_is_away() {
     let shop = Shop::open().await;
     let dir = std::env::temp_dir().join(&shop.config.kafka.kafka_topic_prefix);
-    let (folder, jars) = (dir.clone(), testkit::jars::ensure(&dir).unwrap());
-    let start = move || testkit::port::on_free_port(|port| Broker::start(&folder, port, &jars)).unwrap();
-    let mut broker = tokio::task::spawn_blocking(start).await.unwrap();
+    let mut broker = broker(&dir).await;
     let kafka = Kafka { kafka_bootstrap: broker.url(), ..shop.config.kafka.clone() };
     let _relay = Instance::start(&shop, |config| config.kafka = kafka.clone()).await;
     add(&shop, 1..1_001, "*").await;
@@ -320,15 +377,9 @@ async fn what_was_not_sent_is_not_trimmed_while_the_broker_is_away() {
 
     broker.kill9();
     add(&shop, 1_001..3_001, "*").await;
-    let mut broker = tokio::task::spawn_blocking(move || {
-        broker.restart().unwrap();
-        broker
-    })
-    .await
-    .unwrap();
+    let broker = restarted(broker).await;
     until_moved(&kafka, 3_000).await;
     // Younger than a minute: sent or not, nothing was trimmed.
     assert_eq!(shop.log().await.len(), 3_000);
-    tokio::task::spawn_blocking(move || broker.stop()).await.unwrap();
-    std::fs::remove_dir_all(dir).ok();
+    stopped(broker, &dir).await;
 }
