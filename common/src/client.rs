@@ -13,6 +13,16 @@ use crate::wire::token::ASSERTION_HEADER;
 /// A call takes at most this long.
 const CALL_MAX: Duration = Duration::from_secs(2);
 
+/// The service answered, and with a problem.
+#[derive(Debug, thiserror::Error)]
+#[error("{url}: {status} {code}")]
+pub struct Refused {
+    url: String,
+    status: StatusCode,
+    /// The problem's code; empty where the answer has none.
+    pub code: String,
+}
+
 /// Calls one service on behalf of this one.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -35,7 +45,7 @@ impl Client {
     /// `GET path`; `None` when there is no such thing.
     ///
     /// # Errors
-    /// When the service cannot be reached or answers with another problem.
+    /// When the service cannot be reached; [`Refused`] when it answers with another problem.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         self.send(Method::GET, path, self.verifier.assert_service()?).await
     }
@@ -43,7 +53,7 @@ impl Client {
     /// Passes a request without a body on in the caller's name; `None` when there is no such thing.
     ///
     /// # Errors
-    /// When the service cannot be reached or answers with another problem.
+    /// When the service cannot be reached; [`Refused`] when it answers with another problem.
     pub async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -66,8 +76,8 @@ impl Client {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => Ok(Some(answer.json().await.context(url)?)),
             status => {
-                let problem = answer.json::<Problem>().await.map(|p| p.code).unwrap_or_default();
-                anyhow::bail!("{url}: {status} {problem}")
+                let code = answer.json::<Problem>().await.map(|problem| problem.code).unwrap_or_default();
+                Err(Refused { url, status, code }.into())
             }
         }
     }

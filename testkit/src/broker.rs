@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, data_dir};
 use crate::process::Server as _;
 use crate::wire::Wire;
 use crate::{jars, port, postgres};
@@ -68,6 +68,24 @@ impl Broker {
         let size = format!("remount,size={mebibytes}m");
         let done = Command::new("mount").args(["-o", &size]).arg(&self.folder).status();
         assert!(self.is_mounted && done.is_ok_and(|status| status.success()), "no file system of its own");
+    }
+
+    /// Takes the last bytes of a topic's fullest partition away, as a disk does that lost its last writes. Only while the
+    /// broker is down.
+    ///
+    /// # Panics
+    /// When there is no such topic.
+    pub fn lose(&self, topic: &str, bytes: u64) {
+        let partitions = std::fs::read_dir(data_dir(&self.folder)).expect("the broker's data").flatten();
+        let partitions = partitions.filter(|partition| {
+            let name = partition.file_name();
+            name.to_str().and_then(|name| name.rsplit_once('-')).is_some_and(|(of, _)| of == topic)
+        });
+        let segments = partitions.map(|partition| partition.path().join(format!("{:020}.log", 0)));
+        let size = |path: &PathBuf| path.metadata().map(|about| about.len()).unwrap_or_default();
+        let fullest = segments.max_by_key(size).expect("the topic");
+        let segment = std::fs::OpenOptions::new().write(true).open(&fullest).expect("the segment");
+        segment.set_len(size(&fullest) - bytes).expect("a shorter segment");
     }
 }
 

@@ -114,7 +114,7 @@ broker.heartbeat.interval.ms=500
     )
 }
 
-fn data_dir(dir: &Path) -> PathBuf {
+pub(crate) fn data_dir(dir: &Path) -> PathBuf {
     dir.join("data")
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::store::{self, Wanted};
 use crate::auth::{Caller, Verifier};
-use crate::client::Client;
+use crate::client::{Client, Refused};
 use crate::clock::Clock;
 use crate::http::extract::{Path, Query};
 use crate::http::problem::Failure;
@@ -25,6 +25,7 @@ use crate::wire::token::Role;
 
 /// Where letters are.
 const PATH: &str = "/api/admin/dead-letters";
+const TOO_LARGE: &str = "dead-letter-too-large";
 
 /// What the routes need.
 #[derive(Debug, Clone)]
@@ -121,8 +122,7 @@ async fn redrive(
     let by = caller.user.to_string();
     let own = store::redrive(&desk.pg, id, &by, desk.clock.now()).await.map_err(failed)?;
     if own.as_ref().is_some_and(|letter| letter.redriven_at.is_none()) {
-        let why = format!("key and body are more than {} bytes: no topic takes that", store::REDRIVE_MAX);
-        return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "dead-letter-too-large", why));
+        return Err(too_large());
     }
     desk.nudge.now();
     own_or_other(&desk, own, (Method::POST, format!("{PATH}/{id}/redrive")), &caller).await
@@ -157,7 +157,15 @@ fn failed(error: sqlx::Error) -> Failure {
     Failure::internal(&anyhow::Error::new(error).context("database"))
 }
 
-/// A list without the other service's letters would look complete.
+fn too_large() -> Failure {
+    let why = format!("key and body are more than {} bytes: no topic takes that", store::REDRIVE_MAX);
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, TOO_LARGE, why)
+}
+
+/// What the other service did not answer. A list without its letters would look complete.
 fn away(cause: anyhow::Error) -> Failure {
+    if cause.downcast_ref::<Refused>().is_some_and(|refused| refused.code == TOO_LARGE) {
+        return too_large();
+    }
     Failure::unavailable("dead-letters-unavailable", 1, Some(format!("{cause:#}")))
 }

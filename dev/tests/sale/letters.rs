@@ -8,26 +8,50 @@ use common::wire::event::{STOCK_COMMANDS, STOCK_DECISIONS, Topic};
 use serde_json::json;
 use testkit::eventually;
 
-use crate::shop::{PATIENCE, shared};
+use crate::shop::{PATIENCE, Shop, shared};
 
-#[tokio::test]
-async fn dead_letters_of_both_services_stand_in_one_list() {
-    let shop = shared();
+/// Sends text that nobody can use to a topic of each service.
+async fn poison(shop: &Shop, text: &str) {
     let kafka = Kafka {
         kafka_bootstrap: shop.stack.kafka().to_owned(),
         kafka_topic_prefix: shop.stack.topic_prefix().to_owned(),
         kafka_replication: 1,
         instance: "letters".into(),
     };
-    let poison = format!("poison {}", uuid::Uuid::new_v4());
     let record = |topic: Topic| Outgoing {
         topic: kafka.topic(topic),
         key: "0".into(),
         headers: Vec::new(),
-        body: poison.clone().into_bytes(),
+        body: text.as_bytes().to_vec(),
     };
     let producer = Producer::new(&kafka).unwrap();
     producer.send(&[record(STOCK_COMMANDS), record(STOCK_DECISIONS)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_letter_too_large_for_its_topic_is_not_sent_again_whose_ever_it_is() {
+    let shop = shared();
+    // A topic takes a little more than a letter may have.
+    poison(shop, &"x".repeat(1_000_001)).await;
+    let admin = shop.login("admin").await;
+    let both = eventually(PATIENCE, async || {
+        let page: DeadLetters = admin.get("/api/admin/dead-letters?limit=100").await?.expect(200).body();
+        let large: Vec<_> = page.items.into_iter().filter(|letter| letter.size > 1_000_000).collect();
+        ensure!(large.len() == 2, "{} large letters", large.len());
+        Ok(large)
+    })
+    .await;
+    for letter in both {
+        let path = format!("/api/admin/dead-letters/{}/redrive", letter.letter_id);
+        admin.post(&path, &json!({})).await.unwrap().problem(422, "dead-letter-too-large");
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_of_both_services_stand_in_one_list() {
+    let shop = shared();
+    let poison = format!("poison {}", uuid::Uuid::new_v4());
+    self::poison(shop, &poison).await;
 
     let admin = shop.login("admin").await;
     let list = async || -> anyhow::Result<Vec<DeadLetter>> {

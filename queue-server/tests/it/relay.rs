@@ -1,6 +1,5 @@
 //! The rooms' logs on their way to the topic: one chain per room, whatever happens to those who move it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use common::config::Kafka;
@@ -12,7 +11,7 @@ use common::wire::event::{QUEUE_EVENTS, QueueSteps};
 use common::wire::id::ProductId;
 use common::wire::queue::Step;
 use queue_server::Config;
-use testkit::kafka::Kafka as Broker;
+use testkit::broker::Broker;
 use testkit::process::{self, Process, Server as _, Spec};
 use tokio::net::TcpListener;
 
@@ -307,30 +306,14 @@ async fn the_last_minute_stays_in_the_stream_for_followers() {
     assert!((100..=200).contains(&left.len()), "{} entries are left", left.len());
 }
 
-/// A broker of the test's own, in this folder.
-async fn broker(dir: &Path) -> Broker {
-    let dir = dir.to_owned();
-    let start = move || {
-        let jars = testkit::jars::ensure(&dir)?;
-        testkit::port::on_free_port(|port| Broker::start(&dir, port, &jars))
-    };
-    tokio::task::spawn_blocking(start).await.unwrap().unwrap()
-}
-
-async fn restarted(mut broker: Broker) -> Broker {
-    let restart = move || broker.restart().map(|()| broker);
-    tokio::task::spawn_blocking(restart).await.unwrap().unwrap()
-}
-
 /// What a broker leaves that was killed after its word and before the transaction's end, and forgot the end when it came
 /// back: the record is there, and hidden.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_the_broker_forgot_to_end_is_undone_and_its_steps_sent_again() {
-    /// A record that ends a transaction, as it lies in a segment.
+    /// What ends a transaction, as it lies in a segment.
     const END_BYTES: u64 = 78;
     let shop = Shop::open().await;
-    let dir = std::env::temp_dir().join(&shop.config.kafka.kafka_topic_prefix);
-    let mut broker = broker(&dir).await;
+    let mut broker = Broker::start().await;
     let kafka = Kafka { kafka_bootstrap: broker.url(), ..shop.config.kafka.clone() };
     let relay = Instance::start(&shop, |config| config.kafka = kafka.clone()).await;
     add(&shop, 1..101, "*").await;
@@ -338,48 +321,30 @@ async fn a_transaction_that_the_broker_forgot_to_end_is_undone_and_its_steps_sen
     add(&shop, 101..201, "*").await;
     until_moved(&kafka, 200).await;
 
-    broker.kill9();
+    broker.kafka.kill9();
     drop(relay);
-    let partitions = 0..QUEUE_EVENTS.partitions;
-    let folder = |partition| dir.join("data").join(format!("{}-{partition}", kafka.topic(QUEUE_EVENTS)));
-    let segments = partitions.map(|partition| folder(partition).join(format!("{:020}.log", 0)));
-    let segment = segments.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
-    let segment = std::fs::OpenOptions::new().write(true).open(segment).unwrap();
-    segment.set_len(segment.metadata().unwrap().len() - END_BYTES).unwrap();
-
-    let broker = restarted(broker).await;
-    let hidden = tokio::task::spawn_blocking({
-        let kafka = kafka.clone();
-        move || chained(&kafka, PRODUCT)
-    });
-    assert!(hidden.await.unwrap().unwrap().len() < 200, "nothing is hidden");
+    broker.lose(&kafka.topic(QUEUE_EVENTS), END_BYTES);
+    broker.kafka.restart().unwrap();
+    assert!(chained(&kafka, PRODUCT).unwrap().len() < 200, "nothing is hidden");
     let _relay = Instance::start(&shop, |config| config.kafka = kafka.clone()).await;
     until_moved(&kafka, 200).await;
     add(&shop, 201..301, "*").await;
     until_moved(&kafka, 300).await;
-    stopped(broker, &dir).await;
 }
 
-async fn stopped(mut broker: Broker, dir: &Path) {
-    tokio::task::spawn_blocking(move || broker.stop()).await.unwrap();
-    std::fs::remove_dir_all(dir).ok();
-}
-
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_sent_is_not_trimmed_while_the_broker_is_away() {
     let shop = Shop::open().await;
-    let dir = std::env::temp_dir().join(&shop.config.kafka.kafka_topic_prefix);
-    let mut broker = broker(&dir).await;
+    let mut broker = Broker::start().await;
     let kafka = Kafka { kafka_bootstrap: broker.url(), ..shop.config.kafka.clone() };
     let _relay = Instance::start(&shop, |config| config.kafka = kafka.clone()).await;
     add(&shop, 1..1_001, "*").await;
     until_moved(&kafka, 1_000).await;
 
-    broker.kill9();
+    broker.kafka.kill9();
     add(&shop, 1_001..3_001, "*").await;
-    let broker = restarted(broker).await;
+    broker.kafka.restart().unwrap();
     until_moved(&kafka, 3_000).await;
     // Younger than a minute: sent or not, nothing was trimmed.
     assert_eq!(shop.log().await.len(), 3_000);
-    stopped(broker, &dir).await;
 }
