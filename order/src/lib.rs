@@ -142,6 +142,7 @@ fn jobs(app: &App, producer: Producer, stop: &Stop) {
     stop.spawn("refunds", refund::resolve::run(app.clone(), stop.clone()));
     stop.spawn("forget", idempotency::forget::run(app.clone(), stop.clone()));
     stop.spawn("metrics", metrics::run(app.clone(), lags, stop.clone()));
+    stop.spawn("money watch", metrics::watch_money(app.clone(), stop.clone()));
     let (rows, age_ms) = (app.metrics.outbox_rows.clone(), app.metrics.outbox_age_ms.clone());
     let clock = app.clock.clone();
     stop.spawn("outbox watch", outbox::watch(app.pg.clone(), clock, rows, age_ms, stop.clone()));

@@ -7,9 +7,12 @@ use common::stop::Stop;
 use common::wire::event::Topic;
 
 use crate::app::App;
+use crate::{payment, refund};
 
 /// Between two samples.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// Between two looks at open payments and refunds, which are worth a word after minutes.
+const MONEY: Duration = Duration::from_secs(5);
 
 common::metrics! { pub struct Metrics {
     /// Transactions that placed orders; the orders in them are the transitions to `received`.
@@ -22,6 +25,8 @@ common::metrics! { pub struct Metrics {
     payments_total: IntCounterVec["result"],
     /// Answers about refunds: done, refused, unknown.
     refunds_total: IntCounterVec["result"],
+    /// Age of the oldest payment whose outcome is unknown, and of the oldest refund that was not made, in seconds.
+    money_open_age_seconds: IntGaugeVec["kind"],
     /// Messages of the payment provider: taken, or passed over because they are repeats or not about our payments.
     webhooks_total: IntCounterVec["result"],
     /// Events that wait to be sent.
@@ -33,6 +38,23 @@ common::metrics! { pub struct Metrics {
     /// Records that wait to be read, by topic.
     consumer_lag: IntGaugeVec["topic"],
 } namespace: "astraphe_order" }
+
+/// Samples the ages of what payment and refund are open until the stop.
+pub async fn watch_money(app: App, stop: Stop) {
+    while stop.pause(MONEY).await {
+        let oldest =
+            futures::try_join!(payment::store::oldest_open(&app.pg), refund::store::oldest_open(&app.pg));
+        match oldest {
+            Ok((payment, refund)) => {
+                for (kind, since) in [("payment", payment), ("refund", refund)] {
+                    let age_s = since.map_or(0, |at| (app.clock.now() - at).num_seconds().max(0));
+                    app.metrics.money_open_age_seconds.with_label_values(&[kind]).set(age_s);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "open payments and refunds not looked at"),
+        }
+    }
+}
 
 /// Samples the consumers until the stop.
 pub async fn run(app: App, lags: [(Topic, Lag); 2], stop: Stop) {

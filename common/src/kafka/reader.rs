@@ -21,7 +21,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(8);
 const LEADER_MAX: Duration = Duration::from_secs(20);
 /// Between two questions to a broker that has no answer yet.
 const AGAIN: Duration = Duration::from_millis(100);
-/// A transaction that was committed has ended in its partitions within this, mostly within 10 ms.
+/// A transaction has ended in its partitions within this after the broker's word, mostly within 10 ms.
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
 const ENDED_AGAIN: Duration = Duration::from_millis(10);
 
@@ -115,28 +115,38 @@ impl Reader {
         (0..self.topic.partitions).map(end).collect()
     }
 
-    /// Waits until every partition has all that comes before these offsets, with no transaction open there. Says
-    /// whether it has within 5 s.
-    ///
-    /// # Errors
-    /// When the broker does not answer.
-    pub fn has(&self, ends: &Offsets) -> anyhow::Result<bool> {
+    /// Waits until no transaction is open before these offsets, at most 5 s; says whether none is.
+    #[must_use]
+    pub fn has_ended(&self, ends: &Offsets) -> bool {
         let deadline = Instant::now() + ENDED_WITHIN;
-        for (partition, end) in ends {
-            while self.end_now(*partition).context("Kafka")? < *end {
-                if Instant::now() >= deadline {
-                    return Ok(false);
+        ends.iter().all(|(partition, end)| {
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                match self.end_now(*partition, left) {
+                    Ok(reached) if reached >= *end => return true,
+                    _ if left.is_zero() => return false,
+                    _ => std::thread::sleep(ENDED_AGAIN),
                 }
-                std::thread::sleep(ENDED_AGAIN);
             }
-        }
-        Ok(true)
+        })
+    }
+
+    /// Its partitions' numbers are below this.
+    #[must_use]
+    pub fn partitions(&self) -> i32 {
+        self.topic.partitions
+    }
+
+    /// The topic's full name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     fn end(&self, partition: i32) -> KafkaResult<i64> {
         let deadline = Instant::now() + LEADER_MAX;
         loop {
-            match self.end_now(partition) {
+            match self.end_now(partition, ANSWER_MAX) {
                 Err(_) if Instant::now() < deadline => std::thread::sleep(AGAIN),
                 answer => return answer,
             }
@@ -144,8 +154,8 @@ impl Reader {
     }
 
     /// Of a reader of committed records the client asks for the end of what is committed.
-    fn end_now(&self, partition: i32) -> KafkaResult<i64> {
-        Ok(self.consumer.0.fetch_watermarks(&self.name, partition, ANSWER_MAX)?.1)
+    fn end_now(&self, partition: i32, within: Duration) -> KafkaResult<i64> {
+        Ok(self.consumer.0.fetch_watermarks(&self.name, partition, within)?.1)
     }
 
     /// Gives `each` record from these offsets (missing ones: from the beginning) to the present ends. Returns where it

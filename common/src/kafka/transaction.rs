@@ -1,5 +1,6 @@
 //! Sending records all or none, with one writer at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,8 +10,8 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::delivery::{Client, Delivery, Reports};
 use super::producer::Outgoing;
+use super::reader::{Offsets, Reader};
 use crate::config::Kafka;
-use crate::wire::event::Topic;
 
 /// The broker answers within this, or somebody else shall try.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -27,15 +28,15 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Becomes the writer of this name to a topic. Every earlier one is fenced, and its open transaction undone.
+    /// Becomes the writer of this name to the reader's topic. Every earlier one is fenced, and what it left open undone.
     ///
     /// # Errors
-    /// When the broker does not answer within 5 s.
-    pub async fn begin(kafka: &Kafka, name: &str, topic: Topic) -> anyhow::Result<Self> {
+    /// When the broker does not answer one of four questions within 5 s; when somebody else holds a transaction open.
+    pub async fn begin(kafka: &Kafka, name: &str, reader: &Arc<Reader>) -> anyhow::Result<Self> {
         let mut settings = kafka.client();
         settings
             .set("transactional.id", kafka.group(name))
-            // What a killed writer left open holds up readers until its successor begins, or this long.
+            // What a killed writer left open holds up readers until its successor begins, or mostly this long.
             .set("transaction.timeout.ms", "10000")
             .set("message.timeout.ms", "5000")
             .set("linger.ms", "0")
@@ -44,7 +45,7 @@ impl Writer {
             .set("queue.buffering.max.kbytes", "65536");
         let writer = Self(Client::new(&settings)?);
         writer.blocking("no word from the broker", |producer| producer.init_transactions(ANSWER_MAX)).await?;
-        writer.undo_forgotten(&kafka.topic(topic), topic.partitions).await?;
+        writer.undo_forgotten(reader).await?;
         Ok(writer)
     }
 
@@ -54,20 +55,26 @@ impl Writer {
     /// starts. Partitions that have no leader at that moment it takes for deleted, and counts the transaction as ended
     /// without them (Apache Kafka 4.3 and 4.4: `KRaftMetadataCache.getPartitionLeaderEndpoint`; seen with 4.3.1). There
     /// its records stay hidden, and the next transaction's end would show or hide them as well. So the next one is
-    /// this: a record in each partition, and all of it undone.
-    async fn undo_forgotten(&self, topic: &str, partitions: i32) -> anyhow::Result<()> {
+    /// this: a record in each partition, and all of it undone. That, too, is only believed when it is seen.
+    async fn undo_forgotten(&self, reader: &Arc<Reader>) -> anyhow::Result<()> {
         self.blocking("transaction not begun", |producer| producer.begin_transaction()).await?;
-        let deliveries = (0..partitions).map(|partition| self.0.take_empty(topic, partition));
+        let deliveries = (0..reader.partitions()).map(|one| self.0.take_empty(reader.name(), one));
         let deliveries = deliveries.collect::<Result<Vec<_>, _>>().context("records not taken")?;
-        try_join_all(deliveries.into_iter().map(Delivery::place)).await.context("records not taken")?;
-        self.blocking("not undone", |producer| producer.abort_transaction(ANSWER_MAX)).await
+        let places = deliveries.into_iter().map(Delivery::place);
+        let places = try_join_all(places).await.context("records not taken")?;
+        self.blocking("not undone", |producer| producer.abort_transaction(ANSWER_MAX)).await?;
+        let ends: Offsets = places.into_iter().map(|(partition, offset)| (partition, offset + 1)).collect();
+        let reader = Arc::clone(reader);
+        let has_ended = tokio::task::spawn_blocking(move || reader.has_ended(&ends)).await?;
+        anyhow::ensure!(has_ended, "a transaction is open that this writer cannot end");
+        Ok(())
     }
 
     /// Sends the records in this order, all or none, and returns their partitions and offsets.
     ///
-    /// The broker's word comes before the transaction's end in the partitions, and a broker that is killed in between
-    /// can forget the end: what was sent may be undone by the next writer, until
-    /// [`Reader::has`](super::reader::Reader::has) finds it.
+    /// The broker's word comes before the transaction's end in the partitions, and a broker that is killed in between can
+    /// forget the end. Until [`Reader::has_ended`] says that it came, while this is still the last writer to begin, the
+    /// next one may undo what was sent.
     ///
     /// # Errors
     /// When it is not known that they are there: the broker does not answer, or another writer has begun.

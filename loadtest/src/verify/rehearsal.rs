@@ -1,11 +1,13 @@
 //! A sale that never was: a log as a real one writes it, through the same chain, to measure the proof by.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::config::Kafka;
 use common::kafka::chain::{Head, STEPS_MAX, StreamId};
 use common::kafka::create_topics;
+use common::kafka::reader::Reader;
 use common::kafka::transaction::Writer;
 use common::stop::Stop;
 use common::wire::event::QUEUE_EVENTS;
@@ -44,7 +46,7 @@ pub(super) async fn write(kafka: &Kafka, joins: u32) -> anyhow::Result<Kafka> {
     let prefix = format!("{}rehearsal-{}.", kafka.kafka_topic_prefix, uuid::Uuid::now_v7().simple());
     let kafka = Kafka { kafka_topic_prefix: prefix, ..kafka.clone() };
     create_topics(&kafka, &[QUEUE_EVENTS], &Stop::new()).await?;
-    let writer = Writer::begin(&kafka, "rehearsal", QUEUE_EVENTS).await?;
+    let writer = Writer::begin(&kafka, "rehearsal", &Arc::new(Reader::new(&kafka, QUEUE_EVENTS)?)).await?;
     let (mut head, mut records) = (Head::default(), Vec::new());
     let mut sale = Sale::new(joins);
     loop {

@@ -23,8 +23,11 @@ pub async fn settle(app: &App, attempt: &Attempt, outcome: &Outcome, by: By) -> 
     let name = (attempt.user.0, &*route, &*attempt.user_key);
     let mut tx = app.pg.begin().await?;
     let mut order = order::store::lock_one(&mut tx, attempt.order).await?.ok_or(Error::UnknownOrder)?;
+    // The order may wait for another attempt by now.
+    let awaited =
+        rules::awaits_approval(order.state, order.reviving) && store::is_open(&mut tx, attempt).await?;
     if let Outcome::Approved(raw) = outcome
-        && !rules::awaits_approval(order.state, order.reviving)
+        && !awaited
     {
         let taken = late::approved(&mut tx, (&mut order, attempt), (raw, by), now).await?;
         let stored = idempotency::store::stored(&mut tx, name).await?;

@@ -135,6 +135,29 @@ pub async fn end(
     Ok(ended.rows_affected() == 1)
 }
 
+/// Whether its outcome is unknown yet.
+///
+/// # Errors
+/// The database's.
+pub async fn is_open(tx: &mut PgConnection, attempt: &Attempt) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT state IN ('sent', 'unknown') AS "is_open!" FROM payment_attempt WHERE payment_id = $1"#,
+        attempt.id.0,
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// When the oldest attempt was made whose outcome is unknown.
+///
+/// # Errors
+/// The database's.
+pub async fn oldest_open(pool: &PgPool) -> Result<Option<Time>, sqlx::Error> {
+    sqlx::query_scalar!("SELECT min(created_at) FROM payment_attempt WHERE state IN ('sent', 'unknown')")
+        .fetch_one(pool)
+        .await
+}
+
 /// Leaves an open attempt for the resolver, soon where a hint came while it was asked about; false when somebody else has
 /// ended it.
 ///

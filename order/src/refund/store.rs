@@ -210,3 +210,13 @@ pub async fn pays_order(tx: &mut PgConnection, refund: &Refund) -> Result<bool, 
     .fetch_one(tx)
     .await
 }
+
+/// When the oldest refund was asked for that was neither made nor refused.
+///
+/// # Errors
+/// The database's.
+pub async fn oldest_open(pool: &PgPool) -> Result<Option<Time>, sqlx::Error> {
+    sqlx::query_scalar!("SELECT min(created_at) FROM refund WHERE state IN ('sent', 'unknown')")
+        .fetch_one(pool)
+        .await
+}

@@ -147,6 +147,15 @@ async fn a_payment_that_stays_unknown_for_a_day_is_cancelled_at_the_provider() {
     assert_eq!(test.provider.finds().len(), 1);
     assert_eq!(shopper_state(&test, order).await, OrderState::Paying, "its units stay held");
     assert!(test.provider.cancels().is_empty());
+    let age = r#"astraphe_order_money_open_age_seconds{kind="payment"}"#;
+    testkit::eventually(SOON, async || {
+        let figures = test.http.get("/metrics").await?.expect(200).body;
+        let mut figures = figures.as_str().unwrap_or_default().lines();
+        let age_s = figures.find_map(|line| line.strip_prefix(age)?.trim().parse::<f64>().ok());
+        anyhow::ensure!(age_s.is_some_and(|age_s| age_s >= 82_800.0), "nobody is told: {age_s:?}");
+        Ok(())
+    })
+    .await;
     test.clock.advance(Duration::from_secs(3_600));
     test.reaches(order, OrderState::Expired).await;
     assert_eq!(test.provider.cancels().len(), 1);
@@ -159,4 +168,32 @@ async fn shopper_state(test: &TestOrder, order: OrderId) -> OrderState {
         .fetch_one(&test.pg)
         .await
         .unwrap()
+}
+
+/// The provider contradicts itself: what it said was not paid turns out to be, while the buyer pays in another way.
+#[tokio::test]
+async fn an_approval_is_given_back_when_the_order_waits_for_another_one() {
+    let test = TestOrder::start().await;
+    let (shopper, order) = test.reserved(7).await;
+    let first = shopper.pay(order, "p", "hang-approve-1");
+    let meanwhile = async {
+        testkit::eventually(SOON, async || {
+            anyhow::ensure!(!test.provider.confirms().is_empty(), "not asked yet");
+            Ok(())
+        })
+        .await;
+        test.provider.turns_out("hang-approve-1", "ABORTED");
+        test.clock.advance(Duration::from_secs(15));
+        test.reaches(order, OrderState::Reserved).await;
+        shopper.pay(order, "q", "again-2").await.expect(202);
+        test.provider.open_gate();
+    };
+    let (first, ()) = tokio::join!(first, meanwhile);
+    first.problem(402, "payment-declined");
+    testkit::eventually(SOON, async || {
+        anyhow::ensure!(test.provider.cancels().len() == 1, "the money is kept");
+        Ok(())
+    })
+    .await;
+    assert_eq!(shopper_state(&test, order).await, OrderState::Paying);
 }

@@ -53,7 +53,10 @@ pub async fn adjust(
     if is_new {
         let (adjustment_id, delta) = (request.adjustment_id, request.delta);
         let command = Adjust { product_id: product, adjustment_id, delta, by: caller.user, at: now };
-        Letters::new(SOURCE, now).with(&[StockCommand::Adjust(command)]).put(&mut tx).await?;
+        // Of an imported product the stage may not have heard yet; terms that come again change nothing.
+        let terms = (locked.state_version == 0).then(|| StockCommand::Terms(locked.terms()));
+        let commands: Vec<_> = terms.into_iter().chain([StockCommand::Adjust(command)]).collect();
+        Letters::new(SOURCE, now).with(&commands).put(&mut tx).await?;
     }
     tx.commit().await?;
     app.nudge.now();

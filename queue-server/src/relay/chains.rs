@@ -51,8 +51,8 @@ struct Link {
 impl Chains {
     /// Fences every earlier writer, then reads what the topic has that nobody has noted yet.
     pub(super) async fn open(kafka: &Kafka, logs: &Logs, holder: &str) -> anyhow::Result<Self> {
-        let writer = Writer::begin(kafka, WRITER, QUEUE_EVENTS).await?;
         let reader = Arc::new(Reader::new(kafka, QUEUE_EVENTS)?);
+        let writer = Writer::begin(kafka, WRITER, &reader).await?;
         let mut chains = Self {
             kafka: kafka.clone(),
             logs: logs.clone(),
@@ -101,6 +101,8 @@ impl Chains {
             offset,
             "no record where one was noted; reading the topic"
         );
+        // What it does not show yet would be taken back from the heads that are known.
+        self.settle().await?;
         self.read(Offsets::new()).await?;
         self.is_complete = true;
         Ok(self.heads.get(&product).cloned().unwrap_or_default())
@@ -161,7 +163,7 @@ impl Chains {
             return Ok(());
         }
         let (reader, ends) = (Arc::clone(&self.reader), sent.read.clone());
-        let has_ended = tokio::task::spawn_blocking(move || reader.has(&ends)).await??;
+        let has_ended = tokio::task::spawn_blocking(move || reader.has_ended(&ends)).await?;
         anyhow::ensure!(has_ended, "the broker does not end a transaction that it has committed");
         self.note(&sent).await
     }

@@ -5,7 +5,7 @@
 //! | key | holds |
 //! |---|---|
 //! | `queue:{relay}:rooms` | sorted set: product → when an instance last announced a step of its room, in ms |
-//! | `queue:{relay}:lease` | who moves the logs |
+//! | `queue:{relay}:lease` | who moves the logs, and in which run of the server: `<holder>@<run>` |
 //! | `queue:{relay}:read` | hash: partition of the topic → offset up to which the places below are complete |
 //! | `queue:{relay}:at:<product>` | where the product's last record stands, `<partition>:<offset>`; kept 30 days |
 
@@ -60,6 +60,7 @@ struct Scripts {
     idle: Script,
     forget: Script,
     lease: Script,
+    renew: Script,
     release: Script,
     note: Script,
     tend: Script,
@@ -98,6 +99,7 @@ impl Logs {
             idle: Script::new(include_str!("lua/idle.lua")),
             forget: Script::new(include_str!("lua/forget.lua")),
             lease: Script::new(include_str!("lua/lease.lua")),
+            renew: Script::new(include_str!("lua/renew.lua")),
             release: Script::new(include_str!("lua/release.lua")),
             note: Script::new(include_str!("lua/note.lua")),
             tend: Script::new(include_str!("lua/tend.lua")),
@@ -190,10 +192,16 @@ impl Logs {
         Ok(Backlog { waits: waits == 1, added, length, age_ms })
     }
 
-    /// Takes the lease or renews it; false where somebody else holds it.
-    pub(super) async fn hold(&self, holder: &str) -> anyhow::Result<bool> {
+    /// Takes the lease; false where somebody else holds it.
+    pub(super) async fn take(&self, holder: &str) -> anyhow::Result<bool> {
         let args = vec![holder.into(), ms(LEASE_LASTS)];
         Ok(self.run::<i64>(&self.scripts.lease, vec![LEASE.into()], args).await? == 1)
+    }
+
+    /// Holds on to the lease; false where it was lost meanwhile, though nobody may have it now.
+    pub(super) async fn renew(&self, holder: &str) -> anyhow::Result<bool> {
+        let args = vec![holder.into(), ms(LEASE_LASTS)];
+        Ok(self.run::<i64>(&self.scripts.renew, vec![LEASE.into()], args).await? == 1)
     }
 
     /// Gives the lease back, so that the next one need not wait for its end.

@@ -110,7 +110,7 @@ struct Progress {
 
 impl Relay {
     async fn turn(&mut self) {
-        match self.logs.hold(&self.holder).await {
+        match self.logs.take(&self.holder).await {
             Ok(true) => {}
             Ok(false) => {
                 self.app.metrics.relay_lag.set(0);
@@ -303,7 +303,7 @@ async fn keep(logs: &Logs, holder: &str) {
     while renewed.elapsed() < RENEWED_WITHIN {
         tokio::time::sleep(RENEW).await;
         let asked = Instant::now();
-        match logs.hold(holder).await {
+        match logs.renew(holder).await {
             Ok(true) => renewed = asked,
             Ok(false) => return,
             Err(error) => tracing::debug!(error = format!("{error:#}"), "the lease is not renewed"),

@@ -11,6 +11,7 @@ use common::wire::event::{QUEUE_EVENTS, QueueSteps};
 use common::wire::id::ProductId;
 use common::wire::queue::Step;
 use queue_server::Config;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use testkit::broker::Broker;
 use testkit::process::{self, Process, Server as _, Spec};
 use tokio::net::TcpListener;
@@ -330,6 +331,55 @@ async fn a_transaction_that_the_broker_forgot_to_end_is_undone_and_its_steps_sen
     until_moved(&kafka, 200).await;
     add(&shop, 201..301, "*").await;
     until_moved(&kafka, 300).await;
+}
+
+/// A stranger's transaction in the room's partition: nothing that comes after its record is shown while it is open.
+fn transaction_of_another(kafka: &Kafka) -> BaseProducer {
+    let mut settings = kafka.client();
+    settings.set("transactional.id", kafka.group("another")).set("partitioner", "murmur2_random");
+    let producer: BaseProducer = settings.create().unwrap();
+    producer.init_transactions(SOON).unwrap();
+    producer.begin_transaction().unwrap();
+    let (topic, key) = (kafka.topic(QUEUE_EVENTS), PRODUCT.to_string());
+    producer.send(BaseRecord::to(&topic).key(&key).payload("never committed")).unwrap();
+    producer.flush(SOON).unwrap();
+    producer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_topic_does_not_show_is_neither_noted_nor_trimmed() {
+    let (shop, now) = (Shop::open().await, crate::shop::now().timestamp_millis());
+    let _relay = Instance::start(&shop, |_| {}).await;
+    add(&shop, 1..1_001, &format!("{}-*", now - 120_000)).await;
+    let place = testkit::eventually(SOON, async || {
+        shop.redis.text("queue:{relay}:at:7").await?.ok_or_else(|| anyhow::anyhow!("not noted"))
+    })
+    .await;
+    let another = transaction_of_another(&kafka(&shop));
+    add(&shop, 1_001..3_001, &format!("{}-*", now - 110_000)).await;
+    // It gives up when it finds that out, and the next time before it sends.
+    for _ in 0..2 {
+        testkit::eventually(REPLACED * 2, async || {
+            let lease = shop.redis.text(LEASE).await?;
+            anyhow::ensure!(lease.is_none(), "still leads");
+            Ok(())
+        })
+        .await;
+        holder(&shop).await;
+    }
+    assert_eq!(shop.redis.text("queue:{relay}:at:7").await.unwrap(), Some(place));
+    let log = shop.log().await;
+    assert!(log.len() >= 2_000, "{} steps are left", log.len());
+
+    another.abort_transaction(SOON).unwrap();
+    add(&shop, 3_001..3_002, "*").await;
+    until_moved(&kafka(&shop), 3_001).await;
+    testkit::eventually(REPLACED, async || {
+        let left = shop.log().await.len();
+        anyhow::ensure!(left <= 200, "{left} steps are left");
+        Ok(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

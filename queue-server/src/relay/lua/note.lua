@@ -7,7 +7,7 @@
 -- partitions and offsets for KEYS 2 in pairs.
 -- Returns 1 when it was noted. O(m) in the products.
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] .. '@' .. RUN then return 0 end
 local products = #KEYS - 2
 for i = 1, products do redis.call('SET', KEYS[i + 2], ARGV[i + 2], 'PX', ARGV[2]) end
 for i = products + 3, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end

@@ -3,5 +3,5 @@
 -- KEYS: 1 the lease. ARGV: 1 who asks.
 -- Returns 1 when it was given back. O(1).
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] .. '@' .. RUN then return 0 end
 return redis.call('DEL', KEYS[1])
