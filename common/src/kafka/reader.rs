@@ -111,8 +111,20 @@ impl Reader {
     /// # Errors
     /// When the broker does not answer for 20 s.
     pub fn ends(&self) -> anyhow::Result<Offsets> {
-        let end = |partition| Ok((partition, self.end(partition).context("Kafka")?));
-        (0..self.topic.partitions).map(end).collect()
+        self.marks(|(_, end)| end)
+    }
+
+    /// Where every partition begins now: what came before has been deleted.
+    ///
+    /// # Errors
+    /// As [`ends`](Self::ends).
+    pub fn begins(&self) -> anyhow::Result<Offsets> {
+        self.marks(|(begin, _)| begin)
+    }
+
+    fn marks(&self, pick: fn((i64, i64)) -> i64) -> anyhow::Result<Offsets> {
+        let mark = |partition| Ok((partition, pick(self.watermarks(partition).context("Kafka")?)));
+        (0..self.topic.partitions).map(mark).collect()
     }
 
     /// Waits until no transaction is open before these offsets, at most 5 s; says whether none is.
@@ -143,10 +155,10 @@ impl Reader {
         &self.name
     }
 
-    fn end(&self, partition: i32) -> KafkaResult<i64> {
+    fn watermarks(&self, partition: i32) -> KafkaResult<(i64, i64)> {
         let deadline = Instant::now() + LEADER_MAX;
         loop {
-            match self.end_now(partition, ANSWER_MAX) {
+            match self.consumer.0.fetch_watermarks(&self.name, partition, ANSWER_MAX) {
                 Err(_) if Instant::now() < deadline => std::thread::sleep(AGAIN),
                 answer => return answer,
             }

@@ -22,7 +22,15 @@ pub(crate) struct Check {
     pub(crate) examples: Vec<String>,
     /// All of them.
     #[serde(skip)]
-    cases: Vec<String>,
+    cases: Vec<Case>,
+}
+
+/// A case that breaks a rule.
+#[derive(Debug, Clone)]
+struct Case {
+    /// What it is about: the same at every look, whatever the figures are by then.
+    about: String,
+    text: String,
 }
 
 impl Check {
@@ -32,8 +40,21 @@ impl Check {
         rule: &'static str,
         broken: impl IntoIterator<Item = T>,
     ) -> Self {
-        let cases: Vec<String> = broken.into_iter().map(|case| case.to_string()).collect();
-        let examples = cases.iter().take(EXAMPLES).cloned().collect();
+        Self::about(area, rule, broken.into_iter().map(|case| (case.to_string(), case)))
+    }
+
+    /// The same with what each case is about, where its text changes while the shop sells.
+    pub(crate) fn about<T: Display>(
+        area: &'static str,
+        rule: &'static str,
+        broken: impl IntoIterator<Item = (String, T)>,
+    ) -> Self {
+        let case = |(about, text): (String, T)| Case { about, text: text.to_string() };
+        Self::of(area, rule, broken.into_iter().map(case).collect())
+    }
+
+    fn of(area: &'static str, rule: &'static str, cases: Vec<Case>) -> Self {
+        let examples = cases.iter().take(EXAMPLES).map(|case| case.text.clone()).collect();
         Self { area, rule, broken: cases.len(), examples, cases }
     }
 
@@ -43,15 +64,16 @@ impl Check {
     }
 }
 
-/// What is broken at both of two looks in the same way: what was only on its way has arrived by the second one.
-pub(crate) fn lasting(first: Vec<Check>, second: &[Check]) -> Vec<Check> {
+/// What is broken at both of two looks, about the same: what was only on its way has arrived by the second one.
+pub(crate) fn lasting(first: &[Check], second: Vec<Check>) -> Vec<Check> {
     let still = |check: Check| {
-        let later = second.iter().find(|later| (later.area, later.rule) == (check.area, check.rule));
-        let later: HashSet<&str> =
-            later.iter().flat_map(|check| check.cases.iter().map(String::as_str)).collect();
-        Check::new(check.area, check.rule, check.cases.iter().filter(|case| later.contains(case.as_str())))
+        let earlier = first.iter().filter(|earlier| (earlier.area, earlier.rule) == (check.area, check.rule));
+        let earlier: HashSet<&str> =
+            earlier.flat_map(|check| check.cases.iter().map(|case| case.about.as_str())).collect();
+        let cases = check.cases.into_iter().filter(|case| earlier.contains(case.about.as_str()));
+        Check::of(check.area, check.rule, cases.collect())
     };
-    first.into_iter().map(still).collect()
+    second.into_iter().map(still).collect()
 }
 
 /// The broken rules with examples, for people; nothing where all hold.
@@ -72,9 +94,13 @@ mod tests {
     #[test]
     fn only_what_stays_broken_counts_while_the_shop_runs() {
         let check = |cases: &[&str]| Check::new("orders", "every order is decided", cases);
-        let kept = lasting(vec![check(&["a", "b", "c"])], &[check(&["b", "d"])]);
+        let kept = lasting(&[check(&["a", "b", "c"])], vec![check(&["b", "d"])]);
         assert_eq!((kept[0].broken, kept[0].examples.as_slice()), (1, ["b".to_owned()].as_slice()));
-        let gone = lasting(vec![check(&["a"])], &[check(&[])]);
+        let gone = lasting(&[check(&["a"])], vec![check(&[])]);
         assert_eq!(gone[0].broken, 0);
+        let sold =
+            |n| Check::about("stock", "the ledger adds up", [("product 1".to_owned(), format!("sold {n}"))]);
+        let moved = lasting(&[sold(1)], vec![sold(2)]);
+        assert_eq!((moved[0].broken, moved[0].examples.as_slice()), (1, ["sold 2".to_owned()].as_slice()));
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Facts {
     pub(super) sales: BTreeMap<i64, Sale>,
     attempts: Vec<Attempt>,
     payments: Option<Vec<Payment>>,
+    /// Whether it is the whole shop.
+    is_all: bool,
 }
 
 impl<'a> Eye<'a> {
@@ -76,7 +78,7 @@ impl<'a> Eye<'a> {
         let payments = if provider { Some(money::provider(self.stack, self.agent).await?) } else { None };
         let log = topics::read(self.stack, marks, product).await?;
         let sales = topics::replay(&log, &stage);
-        Ok(Facts { stage, book, log, sales, attempts, payments })
+        Ok(Facts { stage, book, log, sales, attempts, payments, is_all: product.is_none() })
     }
 
     /// Looks until every rule holds, or for so long: what was on its way then has arrived, or never will.
@@ -100,19 +102,24 @@ async fn open(url: &str) -> Result<PgPool, sqlx::Error> {
 impl Facts {
     /// Every rule that holds of any shop at rest.
     pub(super) fn rules(&self) -> Vec<Check> {
-        let Self { stage, book, log, sales, attempts, payments } = self;
+        let Self { stage, book, log, sales, attempts, payments, is_all } = self;
         let limits: HashMap<i64, i64> =
             sales.iter().map(|(product, sale)| (*product, i64::from(sale.limit_max))).collect();
         let unsent = [("product", stage.unsent), ("order", book.unsent)];
         let unsent = unsent.into_iter().filter_map(|(service, id)| Some(format!("{service}: row {}", id?)));
-        let mut checks = vec![Check::new("topics", "no event waits to be sent", unsent)];
+        let found = format!("{} products, {} commands", stage.products.len(), log.commands.len());
+        let is_any = !stage.products.is_empty() && !log.commands.is_empty();
+        let mut checks = vec![
+            Check::one("topics", "there is something to look at", is_any, found),
+            Check::new("topics", "no event waits to be sent", unsent),
+        ];
         checks.extend(stock::checks(stage, &limits));
         checks.extend(orders::checks(book, stage));
         let told = !log.shortened.contains(common::wire::event::ORDER_EVENTS.name);
-        checks.extend(path::checks(book, told.then_some(&log.told)));
+        checks.extend(path::checks(book, told.then_some(&log.told), *is_all));
         checks.extend(money::checks(book, attempts));
         if let Some(payments) = payments {
-            checks.extend(money::provider_checks(book, attempts, payments));
+            checks.extend(money::provider_checks(book, attempts, payments, *is_all));
         }
         checks.extend(topics::checks(log, stage, sales));
         checks

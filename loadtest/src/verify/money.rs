@@ -113,11 +113,27 @@ pub(super) fn checks(book: &Book, attempts: &[Attempt]) -> Vec<Check> {
     let unreturned = book.orders.iter().filter(|(id, order)| {
         order.state == OrderState::Refunded && !amounts(id, State::Cancelled).contains(&order.total_price)
     });
+    // Whoever waits does so for somebody who will end it.
+    let stuck = book.orders.iter().filter(|(id, order)| {
+        let any = |open: fn(&Attempt) -> bool| of_order.get(id).into_iter().flatten().any(|one| open(one));
+        match order.state {
+            OrderState::Paying => !order.reviving && !any(is_open),
+            OrderState::RefundPending => !any(|attempt| attempt.returning > 0),
+            _ => false,
+        }
+    });
     let known = attempts.iter().filter(|attempt| book.orders.contains_key(&attempt.order));
+    let open = known.clone().filter(|attempt| is_open(attempt) || attempt.returning > 0);
     let bad = |rule: fn(&Attempt) -> bool| {
         known.clone().filter(move |attempt| !rule(attempt)).map(|attempt| &attempt.key)
     };
     vec![
+        Check::new(AREA, "no payment and no refund waits for the provider", open.map(|one| &one.key)),
+        Check::new(
+            AREA,
+            "an order that waits for money has a payment or refund open",
+            stuck.map(|(id, _)| id),
+        ),
         Check::new(AREA, "an order has one approved payment of its price exactly while it is paid", unbooked),
         Check::new(AREA, "of a refunded order all money went back", unreturned.map(|(id, _)| id)),
         Check::new(
@@ -138,6 +154,11 @@ pub(super) fn checks(book: &Book, attempts: &[Attempt]) -> Vec<Check> {
     ]
 }
 
+/// Whether the provider has not said yet what became of it.
+fn is_open(attempt: &Attempt) -> bool {
+    matches!(attempt.state, State::Sent | State::Unknown)
+}
+
 /// Whether the shop has money for the order. One paid too late has it while the stock is asked again.
 fn owns_money(order: &Order) -> bool {
     match order.state {
@@ -147,8 +168,13 @@ fn owns_money(order: &Order) -> bool {
     }
 }
 
-/// What must hold between the books and the provider.
-pub(super) fn provider_checks(book: &Book, attempts: &[Attempt], payments: &[Payment]) -> Vec<Check> {
+/// What must hold between the books and the provider; `all` when the book has every order of the shop.
+pub(super) fn provider_checks(
+    book: &Book,
+    attempts: &[Attempt],
+    payments: &[Payment],
+    all: bool,
+) -> Vec<Check> {
     let theirs: HashMap<&str, &Payment> =
         payments.iter().map(|payment| (payment.payment_key.as_str(), payment)).collect();
     let ours: HashMap<&str, &Attempt> =
@@ -174,14 +200,9 @@ pub(super) fn provider_checks(book: &Book, attempts: &[Attempt], payments: &[Pay
     });
     let stray = payments.iter().filter(|payment| {
         let about = payment.order_id.parse().ok().is_some_and(|id| book.orders.contains_key(&id));
-        about && payment.kept() > 0 && !ours.contains_key(payment.payment_key.as_str())
-    });
-    let open = attempts.iter().filter(|attempt| {
-        let pending = matches!(attempt.state, State::Sent | State::Unknown) || attempt.returning > 0;
-        pending && book.orders.contains_key(&attempt.order)
+        (all || about) && payment.kept() > 0 && !ours.contains_key(payment.payment_key.as_str())
     });
     vec![
-        Check::new(AREA, "no payment and no refund waits for the provider", open.map(|one| &one.key)),
         Check::new(AREA, "the provider keeps what the books say", different),
         Check::new(
             AREA,
@@ -217,7 +238,8 @@ mod tests {
 
     fn broken(state: OrderState, attempts: &[Attempt], payments: &[Payment]) -> Vec<&'static str> {
         let (_, book) = book(&order(state));
-        let checks = checks(&book, attempts).into_iter().chain(provider_checks(&book, attempts, payments));
+        let theirs = provider_checks(&book, attempts, payments, true);
+        let checks = checks(&book, attempts).into_iter().chain(theirs);
         checks.filter(|check| check.broken > 0).map(|check| check.rule).collect()
     }
 
@@ -264,13 +286,27 @@ mod tests {
             &[attempt(State::Approved, (4, 7))],
             &[payment("PARTIAL_CANCELED", 6)],
         );
-        assert_eq!(too_much, ["no more goes back than was paid", OPEN]);
+        assert_eq!(too_much, [OPEN, "no more goes back than was paid"]);
         let not_over = broken(S::Refunded, &[attempt(State::Cancelled, (4, 0))], &[payment("CANCELED", 6)]);
         assert_eq!(not_over, [over, KEEPS]);
         let unreturned = broken(S::Refunded, &[], &[]);
         assert_eq!(unreturned, ["of a refunded order all money went back"]);
         let surplus = broken(S::Expired, &[attempt(State::Surplus, (0, 0))], &[payment("DONE", 10)]);
         assert_eq!(surplus, ["money that no order waits for is on its way back"]);
+    }
+
+    #[test]
+    fn orders_that_wait_for_nobody_are_found() {
+        use OrderState as S;
+        let stuck = "an order that waits for money has a payment or refund open";
+        assert_eq!(broken(S::Paying, &[], &[]), [stuck]);
+        let declined = attempt(State::Declined, (0, 0));
+        assert_eq!(broken(S::Paying, &[declined], &[payment("ABORTED", 0)]), [stuck]);
+        let approved = attempt(State::Approved, (0, 0));
+        assert_eq!(broken(S::RefundPending, &[approved], &[payment("DONE", 10)]), [stuck]);
+        assert_eq!(broken(S::Paying, &[attempt(State::Unknown, (0, 0))], &[payment("DONE", 10)]), [OPEN]);
+        let returning = attempt(State::Approved, (0, 10));
+        assert_eq!(broken(S::RefundPending, &[returning], &[payment("DONE", 10)]), [OPEN]);
     }
 
     #[test]
@@ -285,6 +321,8 @@ mod tests {
         assert_eq!(broken(S::Expired, &declined, &[payment("DONE", 10)]), [KEEPS]);
         let stray = "the provider took nothing that is not in the books";
         assert_eq!(broken(S::Expired, &[], &[payment("DONE", 10)]), [stray]);
+        let lost = Payment { order_id: Uuid::from_u128(2).to_string(), ..payment("DONE", 10) };
+        assert_eq!(broken(S::Expired, &[], &[lost]), [stray]);
         let unknown = [attempt(State::Unknown, (0, 0))];
         assert_eq!(broken(S::Paying, &unknown, &[payment("DONE", 10)]), [OPEN]);
     }

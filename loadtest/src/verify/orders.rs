@@ -29,6 +29,8 @@ pub(super) struct Order {
     pub(super) tickets: i64,
     /// Whether a stored answer promises it. Answers are forgotten after a day: older orders need none.
     pub(super) promised: bool,
+    /// It is reserved still, though its time was over seconds ago.
+    pub(super) overdue: bool,
     /// Its transitions, in their order.
     pub(super) history: Vec<Move>,
 }
@@ -48,6 +50,7 @@ pub(super) struct Book {
 pub(super) async fn read(db: &mut PgConnection, product: Option<i64>) -> anyhow::Result<Book> {
     let rows = sqlx::query(
         "SELECT o.order_id, o.user_id, o.state, o.reviving, o.total_price,
+                o.state = 'reserved' AND o.expires_at < now() - interval '5 seconds' AS overdue,
                 coalesce(tickets, 0) AS tickets,
                 o.created_at < now() - interval '23 hours' OR EXISTS (
                     SELECT FROM idempotency i
@@ -92,6 +95,7 @@ fn order(row: &PgRow) -> anyhow::Result<(Uuid, Order)> {
         holds: BTreeMap::new(),
         tickets: row.try_get("tickets")?,
         promised: row.try_get("promised")?,
+        overdue: row.try_get("overdue")?,
         history: Vec::new(),
     };
     Ok((row.try_get("order_id")?, order))
@@ -122,6 +126,7 @@ pub(super) fn promises(seen: &BTreeMap<OrderId, Seen>, book: &Book) -> Vec<Check
 pub(super) fn checks(book: &Book, stage: &Stage) -> Vec<Check> {
     let each = || book.orders.iter();
     let waiting = each().filter(|(_, order)| order.state == OrderState::Received || order.reviving);
+    let overdue = each().filter(|(_, order)| order.overdue);
     let unasked = each().filter(|(_, order)| !order.promised);
     let ticketless = each().filter(|(_, order)| {
         let wanted = if uses_ticket(order.state) { order.holds.len() } else { 0 };
@@ -134,6 +139,7 @@ pub(super) fn checks(book: &Book, stage: &Stage) -> Vec<Check> {
         .map(|((id, product), _)| format!("{id}, product {product}"));
     vec![
         Check::new(AREA, "no order waits for the stock", waiting.map(|(id, _)| id)),
+        Check::new(AREA, "no order is reserved beyond its time", overdue.map(|(id, _)| id)),
         Check::new(AREA, "no order without an answer that promises it", unasked.map(|(id, _)| id)),
         Check::new(AREA, "no promise without its order", &book.lost),
         Check::new(
@@ -209,6 +215,7 @@ pub(super) mod tests {
             holds: [(1, 2)].into(),
             tickets,
             promised: true,
+            overdue: false,
             history: Vec::new(),
         }
     }
@@ -281,6 +288,8 @@ pub(super) mod tests {
         assert_eq!(judged(&order(OrderState::Received), NONE), [waiting]);
         let reviving = Order { reviving: true, ..order(OrderState::Paying) };
         assert_eq!(judged(&reviving, NONE), [waiting]);
+        let overdue = Order { overdue: true, ..order(OrderState::Reserved) };
+        assert_eq!(judged(&overdue, HELD), ["no order is reserved beyond its time"]);
         let unasked = Order { promised: false, ..order(OrderState::Reserved) };
         assert_eq!(judged(&unasked, HELD), ["no order without an answer that promises it"]);
     }

@@ -64,8 +64,8 @@ fn successors(before: Option<OrderState>, at: OrderState) -> &'static [OrderStat
     }
 }
 
-/// What must hold of the histories; `told` is what the topic holds of these orders.
-pub(super) fn checks(book: &Book, told: Option<&Told>) -> Vec<Check> {
+/// What must hold of the histories; `told` is what the topic holds, `all` whether the book has every order of the shop.
+pub(super) fn checks(book: &Book, told: Option<&Told>, all: bool) -> Vec<Check> {
     let each = || book.orders.iter();
     let gaps = each().filter(|(_, order)| !is_whole(order));
     let wrong = each().filter_map(|(id, order)| Some(format!("{id}: {}", misstep(order)?)));
@@ -96,6 +96,10 @@ pub(super) fn checks(book: &Book, told: Option<&Told>) -> Vec<Check> {
         invented.into_iter().map(move |(seq, state)| format!("{id}: {seq} {state:?}"))
     });
     checks.push(Check::new(AREA, "only transitions were told", invented));
+    if all {
+        let gone = told.keys().filter(|id| !book.orders.contains_key(id));
+        checks.push(Check::new(AREA, "every order that was told of exists", gone));
+    }
     checks
 }
 
@@ -151,7 +155,7 @@ mod tests {
             let states = states.iter().zip(1..).map(|(state, seq)| (seq, vec![*state]));
             Told::from([(id, states.collect())])
         });
-        let checks = checks(&book, told.as_ref());
+        let checks = checks(&book, told.as_ref(), true);
         checks.into_iter().filter(|check| check.broken > 0).map(|check| check.rule).collect()
     }
 
@@ -210,5 +214,11 @@ mod tests {
         let (untold, invented) = ("every transition was told", "only transitions were told");
         assert_eq!(broken(&order, Some(&[Received, Rejected])), [untold, invented]);
         assert_eq!(broken(&order, Some(&[Received, Reserved, Cancelled])), [invented]);
+        let stranger = Told::from([(Uuid::from_u128(9), BTreeMap::from([(1, vec![Received])]))]);
+        let lost = |all| {
+            let checks = checks(&Book::default(), Some(&stranger), all).into_iter();
+            checks.filter(|check| check.broken > 0).map(|check| check.rule).collect::<Vec<_>>()
+        };
+        assert_eq!((lost(true), lost(false)), (vec!["every order that was told of exists"], Vec::new()));
     }
 }

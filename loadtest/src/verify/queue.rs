@@ -50,16 +50,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<bool> {
 }
 
 fn table(proofs: &BTreeMap<ProductId, Proof>) -> (String, bool) {
-    let (mut out, mut holds) = (String::new(), true);
+    let (mut out, mut holds) = (String::new(), !proofs.is_empty());
     if proofs.is_empty() {
-        out += "the topic has no room's log\n";
+        out += "FAIL: the topic has no room's log\n";
     }
     for (product, proof) in proofs {
         let Proof { records, story, .. } = proof;
         let checks = proof.checks();
         let broken: Vec<_> = checks.iter().filter(|check| check.broken > 0).collect();
-        holds &= broken.is_empty();
-        let verdict = if broken.is_empty() { "PASS" } else { "FAIL" };
+        let is_proved = broken.is_empty() && *records > 0;
+        holds &= is_proved;
+        let verdict = if is_proved { "PASS" } else { "FAIL" };
         writeln!(
             out,
             "{verdict} room {product}: {records} records, {} steps, {} tickets, {} let in ({} by hand), {} recoveries; \

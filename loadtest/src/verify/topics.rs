@@ -14,7 +14,7 @@ use super::answers;
 use super::check::Check;
 use super::path::Told;
 use super::replay::Sale;
-use super::stock::{Stage, row};
+use super::stock::{Stage, about, row};
 use crate::stack::Stack;
 
 pub(super) const AREA: &str = "topics";
@@ -99,15 +99,16 @@ fn each(
     mut take: impl FnMut(Record<'_>),
 ) -> anyhow::Result<()> {
     let from = marks.of(topic);
-    let mut begun = BTreeSet::new();
-    Reader::new(kafka, topic)?.to_end(&from, |record| {
-        let first = begun.insert(record.partition);
-        if first && record.offset > from.get(&record.partition).copied().unwrap_or_default() {
-            shortened.insert(topic.name);
-        }
+    let reader = Reader::new(kafka, topic)?;
+    reader.to_end(&from, |record| {
         take(record);
         Ok(())
     })?;
+    // After the reading: what was deleted meanwhile may not have been read.
+    let asked = |partition| from.get(partition).copied().unwrap_or_default();
+    if reader.begins()?.iter().any(|(partition, begin)| *begin > asked(partition)) {
+        shortened.insert(topic.name);
+    }
     Ok(())
 }
 
@@ -129,9 +130,11 @@ pub(super) fn replay(log: &Log, stage: &Stage) -> BTreeMap<i64, Sale> {
 }
 
 fn decided<'a>(log: &'a Log, stage: &'a Stage) -> impl Iterator<Item = &'a Entry> {
-    let before =
-        |entry: &&Entry| stage.cursors.get(&entry.partition).is_some_and(|next| entry.offset < *next);
-    log.commands.iter().filter(before)
+    log.commands.iter().filter(|entry| is_decided(entry, stage))
+}
+
+fn is_decided(entry: &Entry, stage: &Stage) -> bool {
+    stage.cursors.get(&entry.partition).is_some_and(|next| entry.offset < *next)
 }
 
 fn is_letter(entry: &Entry, stage: &Stage) -> bool {
@@ -149,9 +152,12 @@ pub(super) fn checks(log: &Log, stage: &Stage, sales: &BTreeMap<i64, Sale>) -> V
     let unread = decided(log, stage)
         .filter(|entry| entry.command.is_none() && !is_letter(entry, stage))
         .map(|entry| format!("partition {}, offset {}", entry.partition, entry.offset));
+    let waiting = log.commands.iter().filter(|entry| !is_decided(entry, stage));
+    let waiting = waiting.map(|entry| format!("partition {}, offset {}", entry.partition, entry.offset));
     let mut checks = vec![
         Check::new(AREA, "units in every decision add up", wrong),
         Check::new(AREA, "a command that cannot be used is a dead letter", unread),
+        Check::new(AREA, "no command waits for the stock stage", waiting),
     ];
     // A log without its beginning cannot be replayed.
     if !log.shortened.contains(STOCK_COMMANDS.name) {
@@ -166,8 +172,9 @@ pub(super) fn checks(log: &Log, stage: &Stage, sales: &BTreeMap<i64, Sale>) -> V
 fn results(stage: &Stage, sales: &BTreeMap<i64, Sale>) -> [Check; 2] {
     let counts = |product: &i64| sales.get(product).and_then(Sale::counts);
     let other = stage.products.iter().filter(|(product, stock)| counts(product) != Some(stock.counts));
-    let other =
-        other.map(|(product, stock)| format!("{}: the log gives {:?}", row(product, stock), counts(product)));
+    let other = other.map(|(product, stock)| {
+        (about(product), format!("{}: the log gives {:?}", row(product, stock), counts(product)))
+    });
     let mut units = stage.units.clone();
     let mut different = Vec::new();
     for (product, sale) in sales {
@@ -181,7 +188,7 @@ fn results(stage: &Stage, sales: &BTreeMap<i64, Sale>) -> [Check; 2] {
     different
         .extend(units.keys().map(|(order, product)| format!("{order}, product {product}: not in the log")));
     [
-        Check::new(AREA, "the log replayed gives the stock row", other),
+        Check::about(AREA, "the log replayed gives the stock row", other),
         Check::new(AREA, "the log replayed gives the reservations", different),
     ]
 }
@@ -273,10 +280,19 @@ mod tests {
     const UNITS: &str = "the log replayed gives the reservations";
 
     #[test]
-    fn a_decided_log_is_clean_also_when_a_record_came_twice_and_beyond_the_cursor() {
+    fn a_decided_log_is_clean_also_when_a_record_came_twice() {
         assert!(broken(|_, _| {}).is_empty());
         assert!(broken(|log, _| log.decisions.insert(1, log.decisions[0].clone())).is_empty());
-        assert!(broken(|log, _| log.commands.push(at(3, reserve(3)))).is_empty());
+    }
+
+    #[test]
+    fn a_command_that_nobody_decides_is_found() {
+        let waits = ["no command waits for the stock stage"];
+        assert_eq!(broken(|log, _| log.commands.push(at(3, reserve(3)))), waits);
+        let other = |log: &mut Log, _: &mut Stage| {
+            log.commands.push(Entry { partition: 1, ..at(0, reserve(3)) });
+        };
+        assert_eq!(broken(other), waits);
     }
 
     /// Refusals that were decided again after a crash come in other batches; in another way they must not, and what took
