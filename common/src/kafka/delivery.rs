@@ -91,11 +91,6 @@ impl Client {
         Ok(Delivery(delivery))
     }
 
-    /// Whether it is a clone of that one.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     /// The rest of the library's producer: transactions and flush.
     pub(super) fn producer(&self) -> &BaseProducer<Reports> {
         &self.0

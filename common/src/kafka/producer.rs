@@ -1,10 +1,8 @@
-//! Sending records. Idempotent, so a retry inside the client makes no second record; a restart of the process or of
-//! the client still can, which is why every consumer is idempotent too.
+//! Sending records. Idempotent, so a retry inside the client makes no second record; a restart of the process
+//! still can, which is why every consumer is idempotent too.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer as _;
 use rdkafka::types::RDKafkaErrorCode;
@@ -30,10 +28,7 @@ pub struct Outgoing {
 
 /// Sends records and waits for the broker's word. Clones share the connection.
 #[derive(Clone)]
-pub struct Producer {
-    settings: Arc<ClientConfig>,
-    client: Arc<Mutex<Client>>,
-}
+pub struct Producer(Client);
 
 impl std::fmt::Debug for Producer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,8 +51,7 @@ impl Producer {
             .set("queue.buffering.max.kbytes", "65536")
             // Given up after this; the outbox sends the rows again.
             .set("message.timeout.ms", "30000");
-        let client = Client::new(&settings)?;
-        Ok(Self { settings: Arc::new(settings), client: Arc::new(Mutex::new(client)) })
+        Ok(Self(Client::new(&settings)?))
     }
 
     /// Sends the records in this order and waits until the broker has them all.
@@ -65,56 +59,32 @@ impl Producer {
     /// # Errors
     /// When any of them was not acknowledged; some may have been.
     pub async fn send(&self, records: &[Outgoing]) -> anyhow::Result<()> {
-        let client = self.client();
-        let sent = send(&client, records).await;
-        if sent.is_err() {
-            self.renew(&client)?;
+        let mut deliveries = Vec::with_capacity(records.len());
+        for record in records {
+            deliveries.push(self.take(record).await?);
         }
-        sent
+        for delivery in deliveries {
+            delivery.place().await?;
+        }
+        Ok(())
+    }
+
+    /// Has a record taken, once there is room.
+    async fn take(&self, record: &Outgoing) -> anyhow::Result<Delivery> {
+        loop {
+            match self.0.take(record) {
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+                taken => return Ok(taken?),
+            }
+        }
     }
 
     /// Waits for what is still on its way.
     pub fn flush(&self) {
-        if let Err(error) = self.client().producer().flush(Duration::from_secs(5)) {
+        if let Err(error) = self.0.producer().flush(Duration::from_secs(5)) {
             tracing::warn!(%error, "records were still on their way at the stop");
-        }
-    }
-
-    fn client(&self) -> Client {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Takes a new client where this one has failed for good: the broker lacks records that it had confirmed.
-    fn renew(&self, failed: &Client) -> anyhow::Result<()> {
-        let Some((code, reason)) = failed.producer().client().fatal_error() else { return Ok(()) };
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if client.is(failed) {
-            tracing::error!(%code, reason, "a client failed for good; the next one sends again");
-            *client = Client::new(&self.settings)?;
-        }
-        Ok(())
-    }
-}
-
-async fn send(client: &Client, records: &[Outgoing]) -> anyhow::Result<()> {
-    let mut deliveries = Vec::with_capacity(records.len());
-    for record in records {
-        deliveries.push(take(client, record).await?);
-    }
-    for delivery in deliveries {
-        delivery.place().await?;
-    }
-    Ok(())
-}
-
-/// Has a record taken, once there is room.
-async fn take(client: &Client, record: &Outgoing) -> anyhow::Result<Delivery> {
-    loop {
-        match client.take(record) {
-            Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
-                tokio::time::sleep(FULL_PAUSE).await;
-            }
-            taken => return Ok(taken?),
         }
     }
 }

@@ -128,7 +128,8 @@ async fn kill(stack: &Stack, name: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sale_survives_everything_that_dies() {
     let is_long = std::env::var_os("ASTRAPHE_TEST_LONG").is_some();
-    let (units, frozen) = if is_long { (6_000, FROZEN_LONG) } else { (500, FROZEN) };
+    // In a long sale people come all the time: the platform is to be hit at work, not to be crowded out by those who wait.
+    let (units, frozen, arrival_s) = if is_long { (6_000, FROZEN_LONG, "400") } else { (500, FROZEN, "3") };
     let options = Options::for_test("chaos").expect("the test servers answer").own_servers();
     let faults = [
         ("SANDBOX_DROP_PCT", "5"),
@@ -142,7 +143,7 @@ async fn a_sale_survives_everything_that_dies() {
     let shop = Shop::open(options);
     let stack = &shop.stack;
     // Twelve are let in per second, so the sale lasts longer than the blows.
-    let terms = ["--count", "12", "--pay-share", "0.8", "--timeout-s", "840"];
+    let terms = ["--count", "12", "--pay-share", "0.8", "--timeout-s", "840", "--arrival-s", arrival_s];
     let (mut child, report) = rush::start_with(stack, (units + units / 10, units), "chaos", &terms);
 
     // A run is played again by its seed.

@@ -20,6 +20,8 @@ const AREA: &str = "room";
 /// What rooms did last is in the topic within this.
 const MOVED_WITHIN: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(200);
+/// The rooms whose steps the topic gets, a sorted set.
+const ROOMS: &str = "queue:{relay}:rooms";
 
 /// One room's log, read so far.
 #[derive(Debug, Default)]
@@ -99,12 +101,19 @@ impl Logs {
         self.rooms.entry(product).or_insert_with(|| Log::new(grid)).take(product, record.bytes);
     }
 
-    /// Notes which rooms have steps that the topic lacks; whether any has.
+    /// Notes which rooms have steps that the topic lacks; whether any has. Of all rooms, also those of which it has none.
     async fn look(&mut self, redis: &Connections) -> anyhow::Result<bool> {
+        if self.only.is_none() {
+            for (product, _) in redis.scores(ROOMS, 0, i64::MAX).await.context("the rooms' list")? {
+                let product = ProductId(product);
+                if !self.rooms.contains_key(&product) && redis.last_entry(&stream(product)).await?.is_some() {
+                    self.rooms.insert(product, Log::new(self.grid));
+                }
+            }
+        }
         for (product, log) in &mut self.rooms {
             // A stream without entries has been moved as a whole.
-            let last =
-                redis.last_entry(&format!("room:{{{product}}}:log")).await.context("the room's stream")?;
+            let last = redis.last_entry(&stream(*product)).await.context("the room's stream")?;
             let last = last.as_deref().and_then(StreamId::parse);
             log.missing = last.filter(|last| *last > log.head.last);
         }
@@ -114,6 +123,10 @@ impl Logs {
     pub(crate) fn end(self) -> BTreeMap<ProductId, Proof> {
         self.rooms.into_iter().map(|(product, log)| (product, log.end())).collect()
     }
+}
+
+fn stream(product: ProductId) -> String {
+    format!("room:{{{product}}}:log")
 }
 
 impl Log {

@@ -149,7 +149,9 @@ pub(super) fn checks(book: &Book, attempts: &[Attempt]) -> Vec<Check> {
         Check::new(
             AREA,
             "a payment is over exactly when all of it went back",
-            bad(|one| (one.state == State::Cancelled) == (one.returned == one.amount)),
+            bad(|one| {
+                one.state == State::Surplus || (one.state == State::Cancelled) == (one.returned == one.amount)
+            }),
         ),
     ]
 }
@@ -258,6 +260,7 @@ mod tests {
             ),
             (S::Refunded, vec![attempt(State::Cancelled, (10, 0))], vec![payment("CANCELED", 0)]),
             (S::Expired, vec![attempt(State::Cancelled, (10, 0))], vec![payment("CANCELED", 0)]),
+            (S::Expired, vec![attempt(State::Surplus, (10, 0))], vec![payment("CANCELED", 0)]),
         ] {
             assert!(broken(state, &attempts, &payments).is_empty(), "{state:?} {attempts:?}");
         }

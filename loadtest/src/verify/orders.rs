@@ -122,8 +122,8 @@ pub(super) fn promises(seen: &BTreeMap<OrderId, Seen>, book: &Book) -> Vec<Check
     ]
 }
 
-/// What must hold of all orders.
-pub(super) fn checks(book: &Book, stage: &Stage) -> Vec<Check> {
+/// What must hold of all orders; `is_all` when the stage has every product of the shop.
+pub(super) fn checks(book: &Book, stage: &Stage, is_all: bool) -> Vec<Check> {
     let each = || book.orders.iter();
     let waiting = each().filter(|(_, order)| order.state == OrderState::Received || order.reviving);
     let overdue = each().filter(|(_, order)| order.overdue);
@@ -148,15 +148,17 @@ pub(super) fn checks(book: &Book, stage: &Stage) -> Vec<Check> {
             ticketless.map(|(id, _)| id),
         ),
         Check::new(AREA, "units are held for orders only", strangers),
-        Check::new(AREA, "orders and reservations say the same", mismatches(book, stage)),
+        Check::new(AREA, "orders and reservations say the same", mismatches(book, stage, is_all)),
     ]
 }
 
 /// Paid: all units confirmed; reserved: all held; ended: none of either.
-fn mismatches(book: &Book, stage: &Stage) -> Vec<String> {
+fn mismatches(book: &Book, stage: &Stage, is_all: bool) -> Vec<String> {
     let mut mismatches = Vec::new();
     for (id, order) in &book.orders {
-        for (product, quantity) in order.holds.iter().filter(|(one, _)| stage.products.contains_key(one)) {
+        for (product, quantity) in
+            order.holds.iter().filter(|(one, _)| is_all || stage.products.contains_key(one))
+        {
             let found = stage.units.get(&(*id, *product)).copied().unwrap_or_default();
             if !fits(order, *quantity, found) {
                 let Units { held, confirmed } = found;
@@ -233,7 +235,7 @@ pub(super) mod tests {
         let (id, book) = book(order);
         let products = [(1, Default::default())].into();
         let stage = Stage { products, units: [((id, 1), units)].into(), ..Stage::default() };
-        names(checks(&book, &stage))
+        names(checks(&book, &stage, true))
     }
 
     const NONE: Units = Units { held: 0, confirmed: 0 };
@@ -296,10 +298,13 @@ pub(super) mod tests {
 
     #[test]
     fn a_promise_without_its_order_and_units_without_one_are_found() {
-        let book = Book { lost: vec!["x".into()], ..Book::default() };
-        assert_eq!(names(checks(&book, &Stage::default())), ["no promise without its order"]);
+        let promised = Book { lost: vec!["x".into()], ..Book::default() };
+        assert_eq!(names(checks(&promised, &Stage::default(), true)), ["no promise without its order"]);
         let stage = Stage { units: [((Uuid::from_u128(9), 1), HELD)].into(), ..Stage::default() };
-        assert_eq!(names(checks(&Book::default(), &stage)), ["units are held for orders only"]);
+        assert_eq!(names(checks(&Book::default(), &stage, true)), ["units are held for orders only"]);
+        let (_, sold) = book(&order(OrderState::Paid));
+        let gone = |is_all| names(checks(&sold, &Stage::default(), is_all));
+        assert_eq!((gone(true), gone(false)), (vec!["orders and reservations say the same"], Vec::new()));
     }
 
     #[test]

@@ -24,6 +24,16 @@ pub(super) struct Move {
 /// What the topic told of each order: states by number.
 pub(super) type Told = HashMap<Uuid, BTreeMap<i64, Vec<OrderState>>>;
 
+/// The topic beside the book.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Topic<'a> {
+    pub(super) told: &'a Told,
+    /// Whether it has its beginning: else what was told before is not known.
+    pub(super) is_kept: bool,
+    /// Whether the book has every order of the shop.
+    pub(super) is_all: bool,
+}
+
 /// Reads the histories of these orders.
 pub(super) async fn read(db: &mut PgConnection, orders: &mut HashMap<Uuid, Order>) -> anyhow::Result<()> {
     let rows = sqlx::query(
@@ -64,8 +74,9 @@ fn successors(before: Option<OrderState>, at: OrderState) -> &'static [OrderStat
     }
 }
 
-/// What must hold of the histories; `told` is what the topic holds, `all` whether the book has every order of the shop.
-pub(super) fn checks(book: &Book, told: Option<&Told>, all: bool) -> Vec<Check> {
+/// What must hold of the histories.
+pub(super) fn checks(book: &Book, topic: Topic<'_>) -> Vec<Check> {
+    let Topic { told, is_kept, is_all } = topic;
     let each = || book.orders.iter();
     let gaps = each().filter(|(_, order)| !is_whole(order));
     let wrong = each().filter_map(|(id, order)| Some(format!("{id}: {}", misstep(order)?)));
@@ -77,7 +88,6 @@ pub(super) fn checks(book: &Book, told: Option<&Told>, all: bool) -> Vec<Check> 
         Check::new(AREA, "no transition that the states do not know", wrong),
         Check::new(AREA, "every transition names who caused it", nameless.map(|(id, _)| id)),
     ];
-    let Some(told) = told else { return checks };
     let silent = each().flat_map(|(id, order)| {
         let told = told.get(id);
         let untold = move |step: &&Move| {
@@ -85,7 +95,9 @@ pub(super) fn checks(book: &Book, told: Option<&Told>, all: bool) -> Vec<Check> 
         };
         order.history.iter().filter(untold).map(move |step| format!("{id}: {} {:?}", step.seq, step.to))
     });
-    checks.push(Check::new(AREA, "every transition was told", silent));
+    if is_kept {
+        checks.push(Check::new(AREA, "every transition was told", silent));
+    }
     let invented = each().flat_map(|(id, order)| {
         let happened = |seq: i64, state: OrderState| {
             order.history.iter().any(|step| (step.seq, step.to) == (seq, state))
@@ -96,7 +108,7 @@ pub(super) fn checks(book: &Book, told: Option<&Told>, all: bool) -> Vec<Check> 
         invented.into_iter().map(move |(seq, state)| format!("{id}: {seq} {state:?}"))
     });
     checks.push(Check::new(AREA, "only transitions were told", invented));
-    if all {
+    if is_all {
         let gone = told.keys().filter(|id| !book.orders.contains_key(id));
         checks.push(Check::new(AREA, "every order that was told of exists", gone));
     }
@@ -151,11 +163,10 @@ mod tests {
 
     fn broken(order: &Order, told: Option<&[OrderState]>) -> Vec<&'static str> {
         let (id, book) = book(order);
-        let told = told.map(|states| {
-            let states = states.iter().zip(1..).map(|(state, seq)| (seq, vec![*state]));
-            Told::from([(id, states.collect())])
-        });
-        let checks = checks(&book, told.as_ref(), true);
+        let is_kept = told.is_some();
+        let states = told.unwrap_or_default().iter().zip(1..).map(|(state, seq)| (seq, vec![*state]));
+        let told = Told::from([(id, states.collect())]);
+        let checks = checks(&book, Topic { told: &told, is_kept, is_all: true });
         checks.into_iter().filter(|check| check.broken > 0).map(|check| check.rule).collect()
     }
 
@@ -215,8 +226,9 @@ mod tests {
         assert_eq!(broken(&order, Some(&[Received, Rejected])), [untold, invented]);
         assert_eq!(broken(&order, Some(&[Received, Reserved, Cancelled])), [invented]);
         let stranger = Told::from([(Uuid::from_u128(9), BTreeMap::from([(1, vec![Received])]))]);
-        let lost = |all| {
-            let checks = checks(&Book::default(), Some(&stranger), all).into_iter();
+        let lost = |is_all| {
+            let topic = Topic { told: &stranger, is_kept: false, is_all };
+            let checks = checks(&Book::default(), topic).into_iter();
             checks.filter(|check| check.broken > 0).map(|check| check.rule).collect::<Vec<_>>()
         };
         assert_eq!((lost(true), lost(false)), (vec!["every order that was told of exists"], Vec::new()));

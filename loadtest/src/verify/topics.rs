@@ -175,6 +175,10 @@ fn results(stage: &Stage, sales: &BTreeMap<i64, Sale>) -> [Check; 2] {
     let other = other.map(|(product, stock)| {
         (about(product), format!("{}: the log gives {:?}", row(product, stock), counts(product)))
     });
+    let gone = sales.iter().filter(|(product, _)| !stage.products.contains_key(product));
+    let gone = gone.filter_map(|(product, sale)| {
+        Some((about(product), format!("product {product} has none: the log gives {:?}", sale.counts()?)))
+    });
     let mut units = stage.units.clone();
     let mut different = Vec::new();
     for (product, sale) in sales {
@@ -188,7 +192,7 @@ fn results(stage: &Stage, sales: &BTreeMap<i64, Sale>) -> [Check; 2] {
     different
         .extend(units.keys().map(|(order, product)| format!("{order}, product {product}: not in the log")));
     [
-        Check::about(AREA, "the log replayed gives the stock row", other),
+        Check::about(AREA, "the log replayed gives the stock row", other.chain(gone)),
         Check::new(AREA, "the log replayed gives the reservations", different),
     ]
 }
@@ -346,6 +350,7 @@ mod tests {
             stage.products.get_mut(&1).unwrap().counts = [1, 1, 0, 0];
         };
         assert_eq!(broken(counts), [ROW]);
+        assert_eq!(broken(|_, stage| stage.products.clear()), [ROW]);
         assert_eq!(broken(|_, stage| stage.units.clear()), [UNITS]);
         let stranger = |_: &mut Log, stage: &mut Stage| {
             stage.units.insert((order(9).0, 1), Units { held: 1, confirmed: 0 });

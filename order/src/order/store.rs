@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Hold, Order, SOURCE, Step, rules};
+use crate::error::Error;
 
 /// Locks orders, in the order of their ids. Those that do not exist are not in the answer.
 ///
@@ -192,7 +193,7 @@ pub async fn mark_resent(tx: &mut PgConnection, orders: &[OrderId], next: Time) 
 ///
 /// # Errors
 /// The database's; and when an order is not in the state and at the number that its step starts from.
-pub async fn advance(tx: &mut PgConnection, steps: &[Step], now: Time) -> anyhow::Result<()> {
+pub async fn advance(tx: &mut PgConnection, steps: &[Step], now: Time) -> Result<(), Error> {
     if steps.is_empty() {
         return Ok(());
     }
@@ -220,11 +221,10 @@ pub async fn advance(tx: &mut PgConnection, steps: &[Step], now: Time) -> anyhow
     )
     .fetch_one(&mut *tx)
     .await?;
-    anyhow::ensure!(
-        usize::try_from(moved) == Ok(steps.len()),
-        "{moved} of {} orders moved: a row changed under its lock",
-        steps.len(),
-    );
+    if usize::try_from(moved) != Ok(steps.len()) {
+        let of = steps.len();
+        return Err(anyhow::anyhow!("{moved} of {of} orders moved: a row changed under its lock").into());
+    }
     let commands: Vec<StockCommand> = steps.iter().flat_map(|step| step.commands.clone()).collect();
     let events: Vec<OrderChanged> = steps.iter().map(|step| step.event.clone()).collect();
     Ok(tell(tx, &commands, &events, now).await?)

@@ -357,3 +357,23 @@ async fn a_consumer_whose_name_was_taken_starts_anew() {
     taken.await.unwrap();
     test.reserved(8).await;
 }
+
+/// What a server says to those who are connected when it goes down, in the middle of a transition.
+#[tokio::test]
+async fn a_database_that_goes_down_in_a_transition_is_waited_for() {
+    let test = TestOrder::start().await;
+    let (shopper, order) = test.reserved(7).await;
+    sqlx::raw_sql(
+        "CREATE FUNCTION down() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'going down' USING ERRCODE = '57P01'; END $$;
+         CREATE TRIGGER down BEFORE INSERT ON order_transition EXECUTE FUNCTION down();",
+    )
+    .execute(&test.pg)
+    .await
+    .unwrap();
+    let path = format!("/api/orders/{order}/cancel");
+    let cancel = async || shopper.http.key("c").post(&path, &serde_json::json!({})).await.unwrap();
+    cancel().await.problem(503, "database-unavailable");
+    sqlx::raw_sql("DROP TRIGGER down ON order_transition").execute(&test.pg).await.unwrap();
+    assert_eq!(cancel().await.expect(200).body["state"], "cancelled");
+}

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use common::kafka::producer::{Outgoing, Producer};
-use common::wire::event::{Outcome, PRODUCT_EVENTS, STOCK_COMMANDS, Topic};
+use common::wire::event::{Outcome, STOCK_COMMANDS, Topic};
 use common::wire::id::{OrderId, ProductId};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -108,27 +108,6 @@ async fn a_wire_to_the_broker_that_is_cut_loses_no_decision_and_repeats_none() {
     let decided = service.decisions(product).unwrap();
     let answers: usize = decided.iter().map(|record| record.decisions.len()).sum();
     assert_eq!(answers, orders.len(), "nothing was told twice");
-}
-
-/// What a broker does that lost its disk's last writes: it lacks a record that it had confirmed.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_forgot_a_record_is_sent_the_next_ones() {
-    let mut broker = Broker::start().await;
-    let service = Service::start_as(&[], |config| config.kafka.kafka_bootstrap = broker.url()).await;
-    let kafka = service.kafka();
-    let record = |body: &str| Outgoing {
-        topic: kafka.topic(PRODUCT_EVENTS),
-        key: "0".into(),
-        headers: Vec::new(),
-        body: body.into(),
-    };
-    let producer = Producer::new(kafka).unwrap();
-    producer.send(&[record("first")]).await.unwrap();
-    producer.send(&[record("second")]).await.unwrap();
-    broker.kafka.kill9();
-    broker.lose(&kafka.topic(PRODUCT_EVENTS), 1);
-    broker.kafka.restart().unwrap();
-    eventually(RECOVERY, async || producer.send(&[record("third")]).await).await;
 }
 
 #[tokio::test]
