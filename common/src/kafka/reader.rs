@@ -127,15 +127,16 @@ impl Reader {
         (0..self.topic.partitions).map(mark).collect()
     }
 
-    /// Waits until no transaction is open before these offsets, at most 5 s; says whether none is.
+    /// Waits until no transaction is open before these offsets, at most 5 s; says whether none is. Of a reader of committed
+    /// records the client asks for the end of what is committed.
     #[must_use]
     pub fn has_ended(&self, ends: &Offsets) -> bool {
         let deadline = Instant::now() + ENDED_WITHIN;
         ends.iter().all(|(partition, end)| {
             loop {
                 let left = deadline.saturating_duration_since(Instant::now());
-                match self.end_now(*partition, left) {
-                    Ok(reached) if reached >= *end => return true,
+                match self.consumer.0.fetch_watermarks(&self.name, *partition, left) {
+                    Ok((_, reached)) if reached >= *end => return true,
                     _ if left.is_zero() => return false,
                     _ => std::thread::sleep(ENDED_AGAIN),
                 }
@@ -163,11 +164,6 @@ impl Reader {
                 answer => return answer,
             }
         }
-    }
-
-    /// Of a reader of committed records the client asks for the end of what is committed.
-    fn end_now(&self, partition: i32, within: Duration) -> KafkaResult<i64> {
-        Ok(self.consumer.0.fetch_watermarks(&self.name, partition, within)?.1)
     }
 
     /// Gives `each` record from these offsets (missing ones: from the beginning) to the present ends. Returns where it

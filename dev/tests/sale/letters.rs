@@ -11,7 +11,7 @@ use testkit::eventually;
 use crate::shop::{PATIENCE, Shop, shared};
 
 /// Sends text that nobody can use to a topic of each service.
-async fn poison(shop: &Shop, text: &str) {
+async fn send_to_both(shop: &Shop, text: &str) {
     let kafka = Kafka {
         kafka_bootstrap: shop.stack.kafka().to_owned(),
         kafka_topic_prefix: shop.stack.topic_prefix().to_owned(),
@@ -32,7 +32,7 @@ async fn poison(shop: &Shop, text: &str) {
 async fn a_letter_too_large_for_its_topic_is_not_sent_again_whose_ever_it_is() {
     let shop = shared();
     // A topic takes a little more than a letter may have.
-    poison(shop, &"x".repeat(1_000_001)).await;
+    send_to_both(shop, &"x".repeat(1_000_001)).await;
     let admin = shop.login("admin").await;
     let both = eventually(PATIENCE, async || {
         let page: DeadLetters = admin.get("/api/admin/dead-letters?limit=100").await?.expect(200).body();
@@ -51,7 +51,7 @@ async fn a_letter_too_large_for_its_topic_is_not_sent_again_whose_ever_it_is() {
 async fn dead_letters_of_both_services_stand_in_one_list() {
     let shop = shared();
     let poison = format!("poison {}", uuid::Uuid::new_v4());
-    self::poison(shop, &poison).await;
+    send_to_both(shop, &poison).await;
 
     let admin = shop.login("admin").await;
     let list = async || -> anyhow::Result<Vec<DeadLetter>> {

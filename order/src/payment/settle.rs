@@ -23,11 +23,10 @@ pub async fn settle(app: &App, attempt: &Attempt, outcome: &Outcome, by: By) -> 
     let name = (attempt.user.0, &*route, &*attempt.user_key);
     let mut tx = app.pg.begin().await?;
     let mut order = order::store::lock_one(&mut tx, attempt.order).await?.ok_or(Error::UnknownOrder)?;
-    // The order may wait for another attempt by now.
-    let awaited =
-        rules::awaits_approval(order.state, order.reviving) && store::is_open(&mut tx, attempt).await?;
+    // The order may wait for nothing by now, or for another attempt.
     if let Outcome::Approved(raw) = outcome
-        && !awaited
+        && !(rules::awaits_approval(order.state, order.reviving)
+            && store::end(&mut tx, attempt.id, ("approved", None), Some(raw), now).await?)
     {
         let taken = late::approved(&mut tx, (&mut order, attempt), (raw, by), now).await?;
         let stored = idempotency::store::stored(&mut tx, name).await?;
@@ -43,7 +42,7 @@ pub async fn settle(app: &App, attempt: &Attempt, outcome: &Outcome, by: By) -> 
     }
     let mut end = End { tx: &mut tx, order, by, now };
     let (settled, result) = match outcome {
-        Outcome::Approved(raw) => (end.approved(attempt, raw).await?, "approved"),
+        Outcome::Approved(_) => (Some(end.approved(attempt)?), "approved"),
         Outcome::Declined { code, message } => (end.declined(attempt, code, message).await?, "declined"),
         Outcome::Unknown(why) => (end.unknown(attempt, why).await?, "unknown"),
         Outcome::Pending => (end.unknown(attempt, "not confirmed yet").await?, "unknown"),
@@ -70,13 +69,10 @@ struct End<'a> {
 type Settled = Result<Option<(Answer, Vec<Step>)>, Error>;
 
 impl End<'_> {
-    async fn approved(&mut self, attempt: &Attempt, raw: &serde_json::Value) -> Settled {
-        if !store::end(self.tx, attempt.id, ("approved", None), Some(raw), self.now).await? {
-            return Ok(None);
-        }
+    fn approved(&mut self, attempt: &Attempt) -> Result<(Answer, Vec<Step>), Error> {
         let step = self.order.take(Trigger::Approved, self.by, self.now).map_err(anyhow::Error::new)?;
         let answer = view(attempt, StatusCode::OK, self.order.state);
-        Ok(Some((answer, vec![step])))
+        Ok((answer, vec![step]))
     }
 
     async fn declined(&mut self, attempt: &Attempt, code: &str, message: &str) -> Settled {

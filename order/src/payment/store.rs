@@ -135,19 +135,6 @@ pub async fn end(
     Ok(ended.rows_affected() == 1)
 }
 
-/// Whether its outcome is unknown yet.
-///
-/// # Errors
-/// The database's.
-pub async fn is_open(tx: &mut PgConnection, attempt: &Attempt) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT state IN ('sent', 'unknown') AS "is_open!" FROM payment_attempt WHERE payment_id = $1"#,
-        attempt.id.0,
-    )
-    .fetch_one(tx)
-    .await
-}
-
 /// When the oldest attempt was made whose outcome is unknown.
 ///
 /// # Errors

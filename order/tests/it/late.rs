@@ -149,9 +149,7 @@ async fn a_payment_that_stays_unknown_for_a_day_is_cancelled_at_the_provider() {
     assert!(test.provider.cancels().is_empty());
     let age = r#"astraphe_order_money_open_age_seconds{kind="payment"}"#;
     testkit::eventually(SOON, async || {
-        let figures = test.http.get("/metrics").await?.expect(200).body;
-        let mut figures = figures.as_str().unwrap_or_default().lines();
-        let age_s = figures.find_map(|line| line.strip_prefix(age)?.trim().parse::<f64>().ok());
+        let age_s = test.figure_if_any(age).await;
         anyhow::ensure!(age_s.is_some_and(|age_s| age_s >= 82_800.0), "nobody is told: {age_s:?}");
         Ok(())
     })

@@ -259,12 +259,17 @@ impl TestOrder {
         .await;
     }
 
-    /// A figure of the service without labels.
+    /// A figure of the service, by its name and labels.
     async fn figure(&self, name: &str) -> f64 {
+        self.figure_if_any(name).await.unwrap()
+    }
+
+    /// The same of one that may not be there yet.
+    async fn figure_if_any(&self, name: &str) -> Option<f64> {
         let metrics = self.http.get("/metrics").await.unwrap().expect(200).body;
         let line =
             metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap().parse().unwrap()
+        line.map(|figure| figure.parse().unwrap())
     }
 
     async fn rows(&self, table: &str) -> i64 {

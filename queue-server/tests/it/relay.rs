@@ -307,6 +307,14 @@ async fn the_last_minute_stays_in_the_stream_for_followers() {
     assert!((100..=200).contains(&left.len()), "{} entries are left", left.len());
 }
 
+/// An instance with a broker of its own, which can be killed.
+async fn apart(shop: &Shop) -> (Broker, Kafka, Instance) {
+    let broker = Broker::start().await;
+    let kafka = Kafka { kafka_bootstrap: broker.url(), ..shop.config.kafka.clone() };
+    let relay = Instance::start(shop, |config| config.kafka = kafka.clone()).await;
+    (broker, kafka, relay)
+}
+
 /// What a broker leaves that was killed after its word and before the transaction's end, and forgot the end when it came
 /// back: the record is there, and hidden.
 #[tokio::test(flavor = "multi_thread")]
@@ -314,9 +322,7 @@ async fn a_transaction_that_the_broker_forgot_to_end_is_undone_and_its_steps_sen
     /// What ends a transaction, as it lies in a segment.
     const END_BYTES: u64 = 78;
     let shop = Shop::open().await;
-    let mut broker = Broker::start().await;
-    let kafka = Kafka { kafka_bootstrap: broker.url(), ..shop.config.kafka.clone() };
-    let relay = Instance::start(&shop, |config| config.kafka = kafka.clone()).await;
+    let (mut broker, kafka, relay) = apart(&shop).await;
     add(&shop, 1..101, "*").await;
     until_moved(&kafka, 100).await;
     add(&shop, 101..201, "*").await;
@@ -385,9 +391,7 @@ async fn what_the_topic_does_not_show_is_neither_noted_nor_trimmed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_sent_is_not_trimmed_while_the_broker_is_away() {
     let shop = Shop::open().await;
-    let mut broker = Broker::start().await;
-    let kafka = Kafka { kafka_bootstrap: broker.url(), ..shop.config.kafka.clone() };
-    let _relay = Instance::start(&shop, |config| config.kafka = kafka.clone()).await;
+    let (mut broker, kafka, _relay) = apart(&shop).await;
     add(&shop, 1..1_001, "*").await;
     until_moved(&kafka, 1_000).await;
 
